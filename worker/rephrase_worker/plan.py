@@ -1,0 +1,79 @@
+"""The frozen plan: which files, and which positions of them are which shard.
+
+Position is the row in a parquet file, the byte offset of a line in plain JSONL, the line number in
+a compressed one. A plan is written once, next to the output; nothing is listed again later.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rephrase_worker.spec import Contract
+
+
+class SourceFile(Contract):
+    """One file of the source, as it was when the plan was made."""
+
+    path: str
+    """Relative to `SourceListing.root`; the `source_file` of its samples."""
+    format: Literal["parquet", "jsonl"]
+    compression: Literal["gzip", "zstd"] | None = None
+    """Of JSONL. A compressed file can't be split: it is one range."""
+    size: int
+    etag: str
+    """What the store says identifies the content (ETag, generation, or size and mtime)."""
+    documents: int
+    """Rows in a parquet file; lines of a JSONL file, counted or estimated."""
+    documents_exact: bool
+
+
+class SourceListing(Contract):
+    """`plan/source.json`: the source's files in the order in which they are read. The first writer wins."""
+
+    schema_version: Literal[1] = 1
+    root: str
+    """Folder that the files' paths start from, with protocol."""
+    revision: str | None = None
+    model_revision: str | None = None
+    files: list[SourceFile]
+
+
+class Range(Contract):
+    """A run of positions of one file: `start` inclusive, `end` exclusive.
+
+    Rows for parquet; bytes for plain JSONL, where a line belongs to the range that its first byte
+    lies in; lines for compressed JSONL, always the whole file (`end` None).
+    """
+
+    file: SourceFile
+    start: int
+    end: int | None
+    max_documents: int | None = None
+    """Stop after this many, for `source.maxDocuments`."""
+
+
+class ShardPlan(Contract):
+    """`plan/shard-00042.json`: what one worker reads, in order."""
+
+    schema_version: Literal[1] = 1
+    shard: int
+    root: str
+    ranges: list[Range]
+    documents: int
+    """Planned documents; an estimate where a range's file is not exact."""
+    documents_exact: bool
+    model_revision: str | None = None
+
+
+class Plan(Contract):
+    """`plan/plan.json`: the summary, written last. Its presence says that the plan is whole."""
+
+    schema_version: Literal[1] = 1
+    recipe_hash: str
+    shards: int
+    documents: int
+    documents_exact: bool
+    files: int
+    bytes: int
+    source_revision: str | None = None
+    model_revision: str | None = None

@@ -1,0 +1,78 @@
+"""A sample: one output of one prompt for one document, and its row in a parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Key(NamedTuple):
+    """What makes a sample unique. Ids may repeat, keys do not."""
+
+    source_file: str
+    source_position: int
+    prompt: str
+    rollout: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One row. `text` is None on error, `error` (`code: sentence`) is None on success."""
+
+    id: str
+    source_file: str
+    source_position: int
+    rollout: int
+    text: str | None
+    error: str | None
+    finish_reason: str | None
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+    truncated: bool
+    """The document was cut at the end to fit the context."""
+    prompt: str
+    prompt_hash: str
+    model: str
+    revision: str | None
+    seed: int | None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.source_file, self.source_position, self.prompt, self.rollout)
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("source_position", pa.int64(), nullable=False),
+        pa.field("rollout", pa.int32(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("finish_reason", pa.string()),
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("cached_prompt_tokens", pa.int32(), nullable=False),
+        pa.field("output_tokens", pa.int32(), nullable=False),
+        pa.field("truncated", pa.bool_(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("prompt_hash", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("revision", pa.string()),
+        pa.field("seed", pa.int64()),
+    ],
+    metadata={"rephrase_schema_version": "1"},
+)
+
+
+def to_table(samples: Iterable[Sample]) -> pa.Table:
+    """The samples as a table of `SCHEMA`, in the order given."""
+    return pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SCHEMA)
+
+
+def error_code(error: str) -> str:
+    """The machine-readable part of a sample's `error`: `empty_text` of `empty_text: the text is empty`."""
+    return error.partition(":")[0]

@@ -1,0 +1,383 @@
+"""The contract between operator and worker: what is asked for, and what is reported back.
+
+The operator builds the RephraseJob API from these models and writes a `Recipe` and an `Engine` into
+a ConfigMap; the worker reads them and answers with reports (`/progress` and the container's
+termination message) and an exit code. Nothing else crosses the line, so this module imports nothing
+but pydantic: it has to stay cheap for the operator and free of vLLM.
+
+JSON uses camelCase, as Kubernetes does; Python uses snake_case. Unknown fields are errors on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum, StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+SCHEMA_VERSION = 1
+"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to the end."""
+
+PLACEHOLDER = "{{document}}"
+"""What a prompt template holds exactly once, where the document's text goes."""
+
+RECIPE_FILE = "recipe.json"
+ENGINE_FILE = "engine.json"
+"""Names of the two files (keys of the ConfigMap) that the worker's commands are given."""
+
+WORKER_PORT = 8080
+"""Port of `/metrics`, `/progress` and `/healthz` on every pod that generates."""
+
+PROGRESS_LIMIT_BYTES = 64 * 1024
+TERMINATION_LIMIT_BYTES = 2 * 1024
+"""Most that the operator reads of `/progress`, and most that a worker writes as termination message."""
+
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+Uri = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Contract(BaseModel):
+    """Base of every model that crosses the line between operator and worker."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json(self) -> str:
+        """The JSON form: camelCase, unset optional fields left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Source(Contract):
+    """Where the documents come from."""
+
+    uri: Uri = Field(
+        description="A file, a folder or a glob: a local path, or any fsspec URI (s3://, gs://, "
+        "hf://datasets/owner/name/...). Credentials never go into the URI."
+    )
+    format: Literal["auto", "parquet", "jsonl"] = Field(
+        default="auto",
+        description="auto goes by suffix: .parquet, .jsonl or .json, and .jsonl.gz, .jsonl.zst and the like.",
+    )
+    text_field: Text = Field(default="text", description="Column or key that holds a document's text.")
+    id_field: Text | None = Field(
+        default=None,
+        description="Column or key that holds a document's id. Ids may repeat: the key of a document is its "
+        "file and position. Unset: the file's name and the position.",
+    )
+    revision: Text | None = Field(
+        default=None, description="Branch, tag or commit of an hf:// dataset; pinned to a commit when planned."
+    )
+    max_documents: int | None = Field(
+        default=None, ge=1, le=10**12, description="Take only about this many documents, from the first file on."
+    )
+
+
+class Prompt(Contract):
+    """A prompt template with its text resolved, as frozen in the recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
+    template: Annotated[str, Field(min_length=1, max_length=16384)]
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the template's SHA-256: tells samples of two wordings apart."""
+        return hashlib.sha256(self.template.encode()).hexdigest()[:16]
+
+
+class Model(Contract):
+    """The generator model."""
+
+    name: Uri = Field(description="Hugging Face id (owner/name), or the absolute path of a model folder.")
+    revision: Text | None = Field(
+        default=None, description="Branch, tag or commit on the Hub; pinned to a commit when planned."
+    )
+
+
+class Sampling(Contract):
+    """How the model samples. The names are vLLM's."""
+
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0, description="0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_k: int = Field(default=0, ge=0, le=1_000_000, description="0 looks at every token.")
+    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
+    repetition_penalty: float = Field(default=1.0, gt=0.0, le=2.0)
+    max_tokens: int = Field(default=2048, ge=1, le=131_072, description="Longest output, in tokens.")
+    stop: list[Text] = Field(default_factory=list, max_length=8, description="Strings that end an output.")
+    rollouts: int = Field(default=1, ge=1, le=64, description="Outputs per document and prompt.")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="Seeds every request with a number of its own. Slows the sampler and does not make text "
+        "reproducible across batches; unset is right for most jobs.",
+    )
+
+
+class Output(Contract):
+    """Where the dataset goes."""
+
+    uri: Uri = Field(
+        description="A folder: an absolute local path or an fsspec URI such as s3://bucket/path. "
+        "It belongs to one job: a second recipe on the same folder is refused."
+    )
+
+
+class Sharding(Contract):
+    """How much work a shard is. Every shard is one pod's work and starts one engine."""
+
+    documents_per_shard: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, estimated from "
+        "the model and the source, and the last shards taper to a tenth so that the job's tail is short.",
+    )
+
+
+class Speculation(Contract):
+    """Speculative decoding. Pays for small models with predictable output, costs large ones 8 to 16%."""
+
+    method: Literal["ngram", "suffix"]
+    num_speculative_tokens: int = Field(ge=1, le=128)
+    prompt_lookup_max: int | None = Field(default=None, ge=1, le=64, description="ngram only: longest match.")
+
+
+class Engine(Contract):
+    """The engine's settings. May change while the job runs; workers that start afterwards use them.
+
+    Only these vLLM arguments are offered: none of them runs code or carries a secret.
+    Unset means the engine's own default.
+    """
+
+    backend: Literal["vllm", "simulated"] = Field(
+        default="vllm",
+        description="simulated writes placeholder text without any model: to try a pipeline out without a GPU.",
+    )
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share each layer.")
+    pipeline_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share the layers in turn.")
+    max_model_len: int | None = Field(
+        default=None, ge=64, le=1_048_576, description="Context length in tokens: prompt and output together."
+    )
+    max_num_seqs: int | None = Field(
+        default=None, ge=1, le=65_536, description="Sequences in one batch; more is faster until the KV cache is full."
+    )
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=64, le=1_048_576, description="Tokens in one step; more speeds prefill and takes memory."
+    )
+    gpu_memory_utilization: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="Share of the GPU's memory; above 0.95 risks running out of it."
+    )
+    kv_cache_memory_bytes: int | None = Field(
+        default=None, ge=1_048_576, le=2**43, description="Size of the KV cache, instead of a share of the memory."
+    )
+    block_size: int | None = Field(
+        default=None, ge=1, le=256, description="Tokens per KV block; only whole blocks hit the prefix cache."
+    )
+    enable_prefix_caching: bool | None = Field(
+        default=None, description="Lets the prompts of one document share its KV cache."
+    )
+    enable_chunked_prefill: bool | None = Field(default=None, description="Splits long prefills over several steps.")
+    enforce_eager: bool | None = Field(
+        default=None, description="No compilation: starts a minute earlier, generates more slowly."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = Field(default=None)
+    kv_cache_dtype: Literal["auto", "fp8"] | None = Field(default=None)
+    quantization: Literal["fp8", "bitsandbytes"] | None = Field(default=None)
+    speculation: Speculation | None = Field(default=None)
+    max_requests_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=131_072,
+        description="Requests handed to the engine at once. Unset: a little above max_num_seqs; thousands above "
+        "only cost memory and lose more when a worker dies.",
+    )
+    hang_timeout_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86_400,
+        description="A worker whose engine makes no token for this long, with requests in flight, is restarted.",
+    )
+    commit_interval_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3_600,
+        description="How often finished samples are committed: what a SIGKILL loses at most, beside what is in flight.",
+    )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one worker."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
+
+class Owner(Contract):
+    """The job that a destination belongs to."""
+
+    namespace: str
+    name: str
+
+
+class Recipe(Contract):
+    """Everything that decides what the dataset will be. Frozen when the job starts."""
+
+    schema_version: Literal[1] = 1
+    job: Owner
+    source: Source
+    prompts: list[Prompt] = Field(min_length=1, max_length=32)
+    model: Model
+    sampling: Sampling = Sampling()
+    output: Output
+    sharding: Sharding = Sharding()
+    parallelism: int = Field(
+        default=1, ge=1, description="Workers wanted when the job was planned: the planner tapers the tail by it."
+    )
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON, the job's name left out."""
+        content = self.model_dump_json(by_alias=True, exclude={"job", "parallelism"})
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def samples_per_document(self) -> int:
+        """Outputs asked for per document: prompts times rollouts."""
+        return len(self.prompts) * self.sampling.rollouts
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the worker's commands, after sysexits.h."""
+
+    OK = 0
+    USAGE = 64
+    """The command line or the recipe can't be read: fails the job at once."""
+    DATA = 65
+    """This shard's data can't be read: fails the shard, no retry."""
+    ENGINE = 69
+    """The engine failed or hangs: retried."""
+    INTERNAL = 70
+    """Anything not foreseen: retried."""
+    PREEMPTED = 75
+    """SIGTERM: retried."""
+    CONFIG = 78
+    """The job's configuration can't work on any node: fails the job at once."""
+
+
+class Reason(StrEnum):
+    """Why a command ended without success; becomes the reason of the job's condition."""
+
+    INVALID_RECIPE = "InvalidRecipe"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+    SOURCE_FORMAT = "SourceFormat"
+    SOURCE_CHANGED = "SourceChanged"
+    TEXT_FIELD_MISSING = "TextFieldMissing"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    OUTPUT_NOT_WRITABLE = "OutputNotWritable"
+    OUTPUT_IN_USE = "OutputInUse"
+    PLAN_MISSING = "PlanMissing"
+    ACCOUNT_MISMATCH = "AccountMismatch"
+    ENGINE_FAILED = "EngineFailed"
+    ENGINE_HANGS = "EngineHangs"
+    PREEMPTED = "Preempted"
+    INTERNAL = "InternalError"
+
+
+EXIT_CODES: dict[Reason, ExitCode] = {
+    Reason.INVALID_RECIPE: ExitCode.USAGE,
+    Reason.SOURCE_NOT_FOUND: ExitCode.CONFIG,
+    Reason.SOURCE_UNREADABLE: ExitCode.DATA,
+    Reason.SOURCE_FORMAT: ExitCode.CONFIG,
+    Reason.SOURCE_CHANGED: ExitCode.DATA,
+    Reason.TEXT_FIELD_MISSING: ExitCode.CONFIG,
+    Reason.MODEL_NOT_FOUND: ExitCode.CONFIG,
+    Reason.OUTPUT_NOT_WRITABLE: ExitCode.CONFIG,
+    Reason.OUTPUT_IN_USE: ExitCode.CONFIG,
+    Reason.PLAN_MISSING: ExitCode.INTERNAL,
+    Reason.ACCOUNT_MISMATCH: ExitCode.DATA,
+    Reason.ENGINE_FAILED: ExitCode.ENGINE,
+    Reason.ENGINE_HANGS: ExitCode.ENGINE,
+    Reason.PREEMPTED: ExitCode.PREEMPTED,
+    Reason.INTERNAL: ExitCode.INTERNAL,
+}
+
+
+class Failure(Contract):
+    """What failed, where, and what to do about it."""
+
+    reason: Reason
+    message: str
+
+
+class WorkerError(Exception):
+    """A failure that ends a command with the exit code of its reason.
+
+    `exit_code` overrides it where the same reason means less: a format error found while a shard is
+    read fails that shard (65), found while planning it fails the job (78).
+    """
+
+    def __init__(self, reason: Reason, message: str, *, exit_code: ExitCode | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason=reason, message=message)
+        self.exit_code = exit_code if exit_code is not None else EXIT_CODES[reason]
+
+
+class PlanReport(Contract):
+    """Termination message of `rephrase-worker plan`."""
+
+    kind: Literal["plan"] = "plan"
+    shards: int = 0
+    documents: int = 0
+    """Exact for parquet, and for text files small enough to be read whole; an estimate otherwise."""
+    documents_exact: bool = True
+    files: int = 0
+    bytes: int = 0
+    model_revision: str | None = None
+    source_revision: str | None = None
+    failure: Failure | None = None
+
+
+class ShardReport(Contract):
+    """`/progress` of a worker and its termination message: the account of one shard up to now.
+
+    Counts cover the whole shard, what earlier pods committed included; rates and seconds are this
+    process's own.
+    """
+
+    kind: Literal["shard"] = "shard"
+    shard: int
+    pod_uid: str = ""
+    state: Literal["starting", "generating", "merging", "done", "failed"] = "starting"
+    step: str = ""
+    documents_planned: int = 0
+    documents_done: int = 0
+    samples_text: int = 0
+    samples_error: int = 0
+    errors: dict[str, int] = Field(default_factory=dict)
+    """Samples in error by code, the 16 most frequent."""
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    output_tokens: int = 0
+    tokens_per_second: float = 0.0
+    """Output tokens per second of the engine over the last half minute (less at the start)."""
+    in_flight: int = 0
+    commits: int = 0
+    engine_seconds: float = 0.0
+    """Seconds since the engine was ready."""
+    startup_seconds: dict[str, float] = Field(default_factory=dict)
+    """Seconds by step: import, model, engine, resume."""
+    failure: Failure | None = None
+
+
+class FinalReport(Contract):
+    """Termination message of `rephrase-worker finalize`."""
+
+    kind: Literal["final"] = "final"
+    documents: int = 0
+    samples_text: int = 0
+    samples_error: int = 0
+    samples_missing: int = 0
+    """Only in shards that failed."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    failure: Failure | None = None
