@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION = 1
-"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to the end."""
+"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to
+the end."""
 
 PLACEHOLDER = "{{document}}"
 """What a prompt template holds exactly once, where the document's text goes."""
@@ -66,10 +67,14 @@ class Source(Contract):
         "file and position. Unset: the file's name and the position.",
     )
     revision: Text | None = Field(
-        default=None, description="Branch, tag or commit of an hf:// dataset; pinned to a commit when planned."
+        default=None,
+        description="Branch, tag or commit of an hf:// dataset; pinned to a commit when planned.",
     )
     max_documents: int | None = Field(
-        default=None, ge=1, le=10**12, description="Take only about this many documents, from the first file on."
+        default=None,
+        ge=1,
+        le=10**12,
+        description="Take only about this many documents, from the first file on.",
     )
 
 
@@ -98,10 +103,22 @@ class Sampling(Contract):
     """How the model samples. The names are vLLM's."""
 
     temperature: float = Field(default=1.0, ge=0.0, le=2.0, description="0 is greedy.")
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_p: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        description="Samples from the likeliest tokens that hold this much probability.",
+    )
     top_k: int = Field(default=0, ge=0, le=1_000_000, description="0 looks at every token.")
-    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
-    repetition_penalty: float = Field(default=1.0, gt=0.0, le=2.0)
+    min_p: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Drops tokens below this share of the likeliest one's probability.",
+    )
+    repetition_penalty: float = Field(
+        default=1.0, gt=0.0, le=2.0, description="Above 1 makes tokens that were used already less likely."
+    )
     max_tokens: int = Field(default=2048, ge=1, le=131_072, description="Longest output, in tokens.")
     stop: list[Text] = Field(default_factory=list, max_length=8, description="Strings that end an output.")
     rollouts: int = Field(default=1, ge=1, le=64, description="Outputs per document and prompt.")
@@ -130,7 +147,8 @@ class Sharding(Contract):
         default=None,
         ge=1,
         le=10**9,
-        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, estimated from "
+        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, "
+        "estimated from "
         "the model and the source, and the last shards taper to a tenth so that the job's tail is short.",
     )
 
@@ -138,8 +156,10 @@ class Sharding(Contract):
 class Speculation(Contract):
     """Speculative decoding. Pays for small models with predictable output, costs large ones 8 to 16%."""
 
-    method: Literal["ngram", "suffix"]
-    num_speculative_tokens: int = Field(ge=1, le=128)
+    method: Literal["ngram", "suffix"] = Field(
+        description="Where the guesses come from: the prompt (ngram), or earlier outputs as well (suffix)."
+    )
+    num_speculative_tokens: int = Field(ge=1, le=128, description="Tokens guessed at a time.")
     prompt_lookup_max: int | None = Field(default=None, ge=1, le=64, description="ngram only: longest match.")
 
 
@@ -152,24 +172,39 @@ class Engine(Contract):
 
     backend: Literal["vllm", "simulated"] = Field(
         default="vllm",
-        description="simulated writes placeholder text without any model: to try a pipeline out without a GPU.",
+        description="simulated writes placeholder text without any model: to try a pipeline out "
+        "without a GPU.",
     )
     tensor_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share each layer.")
-    pipeline_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share the layers in turn.")
+    pipeline_parallel_size: int = Field(
+        default=1, ge=1, le=64, description="GPUs that share the layers in turn."
+    )
     max_model_len: int | None = Field(
         default=None, ge=64, le=1_048_576, description="Context length in tokens: prompt and output together."
     )
     max_num_seqs: int | None = Field(
-        default=None, ge=1, le=65_536, description="Sequences in one batch; more is faster until the KV cache is full."
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Sequences in one batch; more is faster until the KV cache is full.",
     )
     max_num_batched_tokens: int | None = Field(
-        default=None, ge=64, le=1_048_576, description="Tokens in one step; more speeds prefill and takes memory."
+        default=None,
+        ge=64,
+        le=1_048_576,
+        description="Tokens in one step; more speeds prefill and takes memory.",
     )
     gpu_memory_utilization: float | None = Field(
-        default=None, gt=0.0, le=1.0, description="Share of the GPU's memory; above 0.95 risks running out of it."
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Share of the GPU's memory; above 0.95 risks running out of it.",
     )
     kv_cache_memory_bytes: int | None = Field(
-        default=None, ge=1_048_576, le=2**43, description="Size of the KV cache, instead of a share of the memory."
+        default=None,
+        ge=1_048_576,
+        le=2**43,
+        description="Size of the KV cache, instead of a share of the memory.",
     )
     block_size: int | None = Field(
         default=None, ge=1, le=256, description="Tokens per KV block; only whole blocks hit the prefix cache."
@@ -177,32 +212,41 @@ class Engine(Contract):
     enable_prefix_caching: bool | None = Field(
         default=None, description="Lets the prompts of one document share its KV cache."
     )
-    enable_chunked_prefill: bool | None = Field(default=None, description="Splits long prefills over several steps.")
+    enable_chunked_prefill: bool | None = Field(
+        default=None, description="Splits long prefills over several steps."
+    )
     enforce_eager: bool | None = Field(
         default=None, description="No compilation: starts a minute earlier, generates more slowly."
     )
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = Field(default=None)
-    kv_cache_dtype: Literal["auto", "fp8"] | None = Field(default=None)
-    quantization: Literal["fp8", "bitsandbytes"] | None = Field(default=None)
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = Field(
+        default=None, description="Type of weights and activations; auto is the model's own."
+    )
+    kv_cache_dtype: Literal["auto", "fp8"] | None = Field(default=None, description="Type of the KV cache.")
+    quantization: Literal["fp8", "bitsandbytes"] | None = Field(
+        default=None, description="Quantizes the weights while they are loaded."
+    )
     speculation: Speculation | None = Field(default=None)
     max_requests_in_flight: int | None = Field(
         default=None,
         ge=1,
         le=131_072,
-        description="Requests handed to the engine at once. Unset: a little above max_num_seqs; thousands above "
+        description="Requests handed to the engine at once. Unset: a little above max_num_seqs; "
+        "thousands above "
         "only cost memory and lose more when a worker dies.",
     )
     hang_timeout_seconds: int = Field(
         default=600,
         ge=10,
         le=86_400,
-        description="A worker whose engine makes no token for this long, with requests in flight, is restarted.",
+        description="A worker whose engine makes no token for this long, with requests in flight, is "
+        "restarted.",
     )
     commit_interval_seconds: int = Field(
         default=60,
         ge=1,
         le=3_600,
-        description="How often finished samples are committed: what a SIGKILL loses at most, beside what is in flight.",
+        description="How often finished samples are committed: what a SIGKILL loses at most, beside "
+        "what is in flight.",
     )
 
     @property
@@ -230,7 +274,9 @@ class Recipe(Contract):
     output: Output
     sharding: Sharding = Sharding()
     parallelism: int = Field(
-        default=1, ge=1, description="Workers wanted when the job was planned: the planner tapers the tail by it."
+        default=1,
+        ge=1,
+        description="Workers wanted when the job was planned: the planner tapers the tail by it.",
     )
 
     @property
