@@ -1,0 +1,390 @@
+"""What a user may ask for: the spec of a RephraseJob.
+
+Composed from the worker's contract (`rephrase_worker.spec`), so that the API, the recipe and the engine's
+settings can't drift apart. `crd` turns these models into the CustomResourceDefinition: field
+descriptions become
+`kubectl explain`, limits and `Rules` become validation by the API server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from rephrase_worker import spec
+from rephrase_worker.spec import Contract
+
+GROUP = "rephrase.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "RephraseJob"
+PLURAL = "rephrasejobs"
+
+NAME_LIMIT = 40
+"""Longest name of a RephraseJob: `<name>-generate-<index>` has to be a DNS label of at most 63 characters."""
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+
+ENV_PREFIXES = (
+    "AWS_",
+    "GOOGLE_",
+    "GCS_",
+    "AZURE_",
+    "HF_",
+    "FSSPEC_",
+    "NCCL_",
+    "OMP_",
+    "VLLM_CPU_",
+    "REPHRASE_SIMULATED_",
+)
+"""Environment variables that a job may set: storage, Hub, communication and CPU threads."""
+
+ENV_REFUSED = (
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "FSSPEC_CONFIG_DIR",
+    "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
+    "HF_MODULES_CACHE",
+    "NCCL_CONF_FILE",
+    "NCCL_NET_PLUGIN",
+    "NCCL_PROFILER_PLUGIN",
+    "NCCL_TUNER_PLUGIN",
+    "OMP_TOOL",
+    "OMP_TOOL_LIBRARIES",
+)
+"""Variables within those prefixes that name a program, a library or a module to load: each would run code."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One CEL rule (`x-kubernetes-validations`). The message names the field."""
+
+    rule: str
+    message: str
+    field_path: str = ""
+
+
+class Spec(Contract):
+    """Base of the models of a spec, with the CEL rules that hold for it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+
+class PromptChoice(Spec):
+    """A prompt of the library by name, or one of your own with its template."""
+
+    rules = (
+        Rule(
+            "!has(self.template) || self.template.split('{{document}}').size() == 2",
+            "template must contain {{document}} exactly once: it is where the document's text goes",
+            ".template",
+        ),
+    )
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)] = Field(
+        description="Name of the prompt, and of its folder at the destination. Without a template it "
+        "is looked up "
+        "in the prompt library."
+    )
+    template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
+        default=None,
+        description="The prompt's text, with {{document}} exactly once where the document goes. "
+        "Documents first "
+        "and instructions after them let the prompts of one document share its KV cache.",
+    )
+
+
+class SecretKey(Spec):
+    """One key of a Secret in the job's namespace."""
+
+    name: Name = Field(description="The Secret's name.")
+    key: Name = Field(description="The key within the Secret.")
+
+
+class EnvVar(Spec):
+    """An environment variable of the job's pods. Its name must start with one of the allowed prefixes."""
+
+    rules = (
+        Rule(
+            "self.name.matches('^(" + "|".join(ENV_PREFIXES) + ")')",
+            "name must start with one of " + ", ".join(ENV_PREFIXES),
+            ".name",
+        ),
+        Rule(
+            "!(self.name in [" + ", ".join(f"'{name}'" for name in ENV_REFUSED) + "])",
+            "name is refused: this variable makes the worker load code (" + ", ".join(ENV_REFUSED) + ")",
+            ".name",
+        ),
+        Rule(
+            "has(self.value) != has(self.secretKeyRef)",
+            "exactly one of value and secretKeyRef must be set",
+        ),
+        Rule(
+            "!has(self.value) || !self.name.matches('(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$')",
+            "value can't be used for a credential: put it into a Secret and name it in secretKeyRef",
+            ".value",
+        ),
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Z][A-Z0-9_]*$")] = Field(
+        description="Name of the variable."
+    )
+    value: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="Its value, in clear text."
+    )
+    secret_key_ref: SecretKey | None = Field(
+        default=None, description="Takes the value from a Secret of the job's namespace."
+    )
+
+
+class Resources(Spec):
+    """Requests and limits, as in a pod. The GPUs that the engine needs are added by the operator."""
+
+    requests: dict[str, Quantity] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="What the scheduler sets aside, such as cpu and memory.",
+    )
+    limits: dict[str, Quantity] = Field(
+        default_factory=dict, max_length=16, description="What a worker may use at most."
+    )
+
+
+class Toleration(Spec):
+    """A taint that the job's pods tolerate, as in a pod."""
+
+    key: Name | None = Field(default=None, description="Key of the taint; unset: every taint.")
+    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Unset: Equal.")
+    value: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="Value of the taint."
+    )
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect of the taint; unset: every effect."
+    )
+    toleration_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="How long a NoExecute taint is tolerated; unset: for ever.",
+    )
+
+
+class Worker(Spec):
+    """The job's pods. A change applies to pods of a Job that is made anew: suspend, change, resume."""
+
+    rules = (
+        Rule(
+            "!has(self.modelCacheClaim) || !has(self.env) || !self.env.exists(e, e.name == 'HF_HOME')",
+            "modelCacheClaim and an env named HF_HOME exclude each other",
+            ".modelCacheClaim",
+        ),
+    )
+
+    resources: Resources = Field(
+        default=Resources(), description="CPU and memory of a worker; GPUs follow from the engine."
+    )
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=32, description="Labels of the nodes that workers may run on."
+    )
+    tolerations: list[Toleration] = Field(
+        default_factory=list, max_length=32, description="Taints that the job's pods tolerate."
+    )
+    env: list[EnvVar] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Environment of the job's pods: credentials and settings of storage, the Hub and "
+        "the runtime.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    model_cache_claim: Name | None = Field(
+        default=None,
+        description="PersistentVolumeClaim that is mounted as HF_HOME on every pod of the job, so "
+        "that the model is "
+        "fetched once. It has to allow as many pods as there are workers.",
+    )
+    termination_grace_period_seconds: int = Field(
+        default=120,
+        ge=10,
+        le=3600,
+        description="How long a worker that is told to stop may finish and commit what is in flight.",
+    )
+    priority_class_name: Name | None = Field(default=None, description="PriorityClass of the job's pods.")
+
+
+class FailurePolicy(Spec):
+    """When to give up on a shard, and on the job."""
+
+    max_attempts_per_shard: int = Field(
+        default=4, ge=1, le=100, description="A shard whose worker failed this often has failed."
+    )
+    max_failed_shards: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="Stop generating when more shards than this have failed. Unset: every shard gets "
+        "its turn.",
+    )
+    max_error_ratio: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Suspend the job when more than this share of its samples are errors; it goes on "
+        "when this is "
+        "raised above the share reached. 1 turns the check off.",
+    )
+    min_documents: int = Field(
+        default=1000, ge=1, le=10**9, description="maxErrorRatio is looked at from this many documents on."
+    )
+    pending_deadline_seconds: int = Field(
+        default=1800,
+        ge=10,
+        le=2_592_000,
+        description="The job fails when no pod of it could start for this long: no such GPU, no such image.",
+    )
+
+
+class RephraseJobSpec(Spec):
+    """What to rephrase, with what, and where to.
+
+    source, prompts, model, sampling, output and sharding are the recipe. They can't change once the job
+    has started.
+    """
+
+    rules = (
+        Rule(
+            "!has(self.engine.maxModelLen) || self.sampling.maxTokens < self.engine.maxModelLen",
+            "sampling.maxTokens must be smaller than engine.maxModelLen: the context holds prompt and output",
+            ".sampling.maxTokens",
+        ),
+    )
+
+    source: spec.Source = Field(description="Where the documents come from.")
+    prompts: list[PromptChoice] = Field(
+        min_length=1,
+        max_length=32,
+        description="Prompts that every document is rephrased with. Each gets a folder of its own.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    model: spec.Model = Field(description="The generator model.")
+    sampling: spec.Sampling = Field(default=spec.Sampling(), description="How the model samples.")
+    output: spec.Output = Field(description="Where the dataset goes.")
+    sharding: spec.Sharding = Field(default=spec.Sharding(), description="How much work a shard is.")
+    engine: spec.Engine = Field(
+        default=spec.Engine(),
+        description="The engine's settings. They may change while the job runs: workers that start "
+        "afterwards use "
+        "them. A change of the number of GPUs per worker takes effect by suspending and resuming.",
+    )
+    worker: Worker = Field(
+        default=Worker(),
+        description="The job's pods. Changes take effect by suspending and resuming the job.",
+    )
+    parallelism: int = Field(
+        default=1,
+        ge=0,
+        le=10_000,
+        description="Workers at a time. GPUs are parallelism x tensorParallelSize x pipelineParallelSize. "
+        "May change at any time (kubectl scale).",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="Stops the workers; what they have committed is kept. May change at any time.",
+    )
+    failure_policy: FailurePolicy = Field(
+        default=FailurePolicy(), description="When to give up on a shard, and on the job."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="Deletes the RephraseJob, never the dataset, this long after it has finished. "
+        "Unset: keep it.",
+    )
+
+
+_CREDENTIALS = "!self.uri.matches('://[^/]*@')"
+
+CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
+    spec.Source: (
+        Rule(_CREDENTIALS, "uri must not carry credentials: use worker.env with a Secret", ".uri"),
+        Rule(
+            "self.uri.startsWith('/') || self.uri.matches('^[a-z][a-z0-9+.-]*://')",
+            "uri must be an absolute path or start with a protocol such as s3:// or hf://",
+            ".uri",
+        ),
+        Rule(
+            "!has(self.revision) || self.uri.startsWith('hf://')",
+            "revision is for hf:// sources only",
+            ".revision",
+        ),
+    ),
+    spec.Output: (
+        Rule(_CREDENTIALS, "uri must not carry credentials: use worker.env with a Secret", ".uri"),
+        Rule(
+            "self.uri.startsWith('/') || self.uri.matches('^[a-z][a-z0-9+.-]*://')",
+            "uri must be an absolute path or start with a protocol such as s3://",
+            ".uri",
+        ),
+        Rule(
+            "!self.uri.startsWith('hf://')",
+            "uri can't be an hf:// repository: every file would be a commit; write to object "
+            "storage and upload",
+            ".uri",
+        ),
+    ),
+    spec.Model: (
+        Rule(
+            "!has(self.revision) || !self.name.startsWith('/')",
+            "revision is for models of the Hub, name is a local folder",
+            ".revision",
+        ),
+    ),
+    spec.Speculation: (
+        Rule(
+            "!has(self.promptLookupMax) || self.method == 'ngram'",
+            "promptLookupMax is for method ngram only",
+            ".promptLookupMax",
+        ),
+    ),
+    spec.Engine: (
+        Rule(
+            "!has(self.gpuMemoryUtilization) || !has(self.kvCacheMemoryBytes)",
+            "gpuMemoryUtilization and kvCacheMemoryBytes exclude each other",
+            ".kvCacheMemoryBytes",
+        ),
+        Rule(
+            "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumSeqs <= "
+            "self.maxNumBatchedTokens",
+            "maxNumSeqs must not be larger than maxNumBatchedTokens: every sequence takes a "
+            "token of each step",
+            ".maxNumSeqs",
+        ),
+    ),
+}
+"""CEL rules of the models that the worker owns: it does not know of CEL."""
+
+RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding")
+
+ROOT_RULES = (
+    Rule(
+        f"self.metadata.name.size() <= {NAME_LIMIT} && "
+        f"self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        f"metadata.name must be a DNS label (no dots) of at most {NAME_LIMIT} characters: pods "
+        f"are named after it",
+    ),
+    Rule(
+        "!has(oldSelf.status) || !has(oldSelf.status.startTime) || ("
+        + " && ".join(f"self.spec.{name} == oldSelf.spec.{name}" for name in RECIPE_FIELDS)
+        + ")",
+        "spec." + ", spec.".join(RECIPE_FIELDS) + " can't change once the job has started: "
+        "create a job with another name and another output",
+    ),
+)
+
+
+def parse_spec(raw: dict[str, Any]) -> RephraseJobSpec:
+    """The spec of an object as the API server returns it. Raises pydantic.ValidationError."""
+    return RephraseJobSpec.model_validate(raw)

@@ -1,0 +1,204 @@
+"""What the operator reports: the status of a RephraseJob.
+
+Written by the operator alone, through the status subresource. Everything that has to survive a restart of the
+operator is in here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+Message = Annotated[str, Field(max_length=4096)]
+Word = Annotated[str, Field(max_length=256)]
+
+FAILURES_LIMIT = 64
+"""Shards in `status.failures`; those with the most attempts stay."""
+
+ERROR_CODES_LIMIT = 32
+"""Codes in `status.progress.errors`; the most frequent stay."""
+
+
+class Phase(StrEnum):
+    """Where a job stands. Succeeded and Failed are final."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    FINALIZING = "Finalizing"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def final(self) -> bool:
+        """True when nothing will happen any more."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED)
+
+
+class Part(BaseModel):
+    """Base of the models of a status. Unknown fields are dropped: a newer operator may have written them."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Condition(Part):
+    """One aspect of the job's state, as the Kubernetes API conventions describe conditions."""
+
+    type: Word = Field(description="Name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: Word = Field(description="One word for programs.")
+    message: Message = Field(description="A sentence for people, with what to do next.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that it speaks of."
+    )
+    last_transition_time: datetime = Field(description="When status last changed.")
+
+
+class PlanSummary(Part):
+    """What planning found."""
+
+    shards: int = Field(description="Shards of the job; one worker pod each.")
+    documents: int = Field(description="Documents of the source.")
+    documents_exact: bool = Field(default=True, description="False: documents is an estimate.")
+    files: int = Field(default=0, description="Files of the source.")
+    bytes: int = Field(default=0, description="Size of the source in bytes.")
+    model_revision: Word | None = Field(default=None, description="Commit that the model is pinned to.")
+    source_revision: Word | None = Field(default=None, description="Commit that the source is pinned to.")
+
+
+class Shards(Part):
+    """Shards by state."""
+
+    total: int = Field(default=0, description="All of them.")
+    succeeded: int = Field(default=0, description="Complete at the destination.")
+    failed: int = Field(default=0, description="Given up.")
+    running: int = Field(default=0, description="With a worker that runs.")
+    pending: int = Field(default=0, description="Waiting for a worker.")
+    summary: Word = Field(default="", description="succeeded/total, for kubectl get.")
+
+
+class Progress(Part):
+    """How far the job is. Counts never go backwards while it runs, and are exact when it has ended."""
+
+    documents: int = Field(default=0, description="Documents rephrased with every prompt.")
+    documents_planned: int = Field(default=0, description="Documents of the source.")
+    samples_planned: int = Field(default=0, description="Documents x prompts x rollouts.")
+    samples_text: int = Field(default=0, description="Outputs with text.")
+    samples_error: int = Field(default=0, description="Outputs that are an error instead.")
+    prompt_tokens: int = Field(default=0, description="Tokens read by the model.")
+    cached_prompt_tokens: int = Field(default=0, description="Of those, tokens whose KV cache was at hand.")
+    output_tokens: int = Field(default=0, description="Tokens written by the model.")
+    errors: dict[str, int] = Field(
+        default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
+    )
+    ratio: float = Field(default=0.0, description="Share of the samples that are done, 0 to 1.")
+    percent: Word = Field(default="", description="ratio for kubectl get.")
+    tokens_per_second: float | None = Field(
+        default=None,
+        description="Output tokens per second of the running workers together; when the job has "
+        "ended, the mean "
+        "over the time that it generated.",
+    )
+    tokens_per_second_per_gpu: float | None = Field(
+        default=None, description="The same per GPU; absent on  CPUs."
+    )
+    eta: Word | None = Field(default=None, description="Time left at the present rate, for people.")
+    eta_seconds: int | None = Field(default=None, description="Time left at the present rate, in seconds.")
+    workers: int = Field(default=0, description="Workers that are running.")
+
+
+class ShardFailure(Part):
+    """A shard whose worker failed, and why the last time."""
+
+    shard: int = Field(description="Number of the shard.")
+    attempts: int = Field(description="Failed attempts, counted across suspensions.")
+    failed: bool = Field(default=False, description="True: the shard was given up.")
+    reason: Word = Field(description="Reason of the last failure.")
+    message: Message = Field(description="What the worker said.")
+    time: datetime = Field(description="When the last attempt ended.")
+
+
+class Account(Part):
+    """Sums over the finished shards whose worker's report was read. Each shard is added once."""
+
+    shards: Annotated[str, Field(max_length=65536)] = Field(
+        default="", description="The shards that are in these sums, as intervals such as 0-41,43."
+    )
+    documents: int = Field(default=0, description="Documents.")
+    samples_text: int = Field(default=0, description="Outputs with text.")
+    samples_error: int = Field(default=0, description="Outputs in error.")
+    prompt_tokens: int = Field(default=0, description="Prompt tokens.")
+    cached_prompt_tokens: int = Field(default=0, description="Cached prompt tokens.")
+    output_tokens: int = Field(default=0, description="Output tokens.")
+    errors: dict[str, int] = Field(
+        default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
+    )
+    worker_seconds: float = Field(default=0.0, description="Time that the pods of these shards ran.")
+
+
+class Generating(Part):
+    """How long the job has been generating: the time with at least one worker running, suspensions left
+    out."""
+
+    since: datetime | None = Field(
+        default=None, description="Start of the current stretch; unset between stretches."
+    )
+    seconds: float = Field(default=0.0, description="Length of the earlier stretches.")
+
+
+class RephraseJobStatus(Part):
+    """What has become of the job."""
+
+    phase: Phase | None = Field(default=None, description="Where the job stands.")
+    message: Message | None = Field(default=None, description="One sentence on it.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that was looked at."
+    )
+    start_time: datetime | None = Field(
+        default=None, description="When planning began. From then on the recipe can't change."
+    )
+    completion_time: datetime | None = Field(default=None, description="When the job succeeded or failed.")
+    worker_image: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="Image of the job's pods; a job keeps it to its end."
+    )
+    recipe_hash: Word | None = Field(default=None, description="Hash of the frozen recipe.")
+    plan: PlanSummary | None = Field(default=None, description="What planning found.")
+    progress: Progress | None = Field(default=None, description="How far the job is.")
+    shards: Shards | None = Field(default=None, description="Shards by state.")
+    failures: list[ShardFailure] = Field(
+        default_factory=list, max_length=FAILURES_LIMIT, description="Shards whose worker failed."
+    )
+    account: Account | None = Field(default=None, description="Sums over the finished shards.")
+    generating: Generating | None = Field(default=None, description="How long the job has been generating.")
+    generated: bool = Field(default=False, description="Every shard is complete or given up.")
+    error_ratio_reached: float | None = Field(
+        default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
+    )
+    replicas: int = Field(default=0, description="Worker pods there are, for the scale subresource.")
+    selector: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Label selector of the worker pods, for the scale subresource."
+    )
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Accepted, Planned, WorkersReady, Healthy, WorkersCurrent and Complete.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of a type, if it was ever set."""
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+    def to_api(self) -> dict[str, Any]:
+        """The JSON form; what is unset is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def parse_status(raw: dict[str, Any] | None) -> RephraseJobStatus:
+    """The status of an object as the API server returns it, empty when there is none."""
+    return RephraseJobStatus.model_validate(raw or {})
