@@ -47,7 +47,7 @@ class Range(Contract):
 
     file: SourceFile
     start: int
-    end: int | None
+    end: int | None = None
     max_documents: int | None = None
     """Stop after this many, for `source.maxDocuments`."""
 

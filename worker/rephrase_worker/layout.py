@@ -1,0 +1,64 @@
+"""Where everything lies at the destination: the only place that knows the names.
+
+All paths are relative to the output folder and use forward slashes. Shard numbers are padded to five
+digits, so that names sort as numbers do.
+"""
+
+from __future__ import annotations
+
+from rephrase_worker.samples import Key
+
+BOOKKEEPING = "_rephrase"
+"""Folder of everything that is not samples."""
+
+RECIPE = f"{BOOKKEEPING}/recipe.json"
+"""The frozen recipe. Who creates it owns the destination."""
+
+SOURCE_LISTING = f"{BOOKKEEPING}/plan/source.json"
+PLAN = f"{BOOKKEEPING}/plan/plan.json"
+"""Written after every shard's plan: its presence says that the plan is whole."""
+
+SEGMENTS = f"{BOOKKEEPING}/segments"
+MANIFESTS = f"{BOOKKEEPING}/manifests"
+ACCOUNT = f"{BOOKKEEPING}/account.json"
+REPORT = f"{BOOKKEEPING}/report.html"
+CARD = "README.md"
+
+
+def shard_name(shard: int) -> str:
+    """`shard-00042`."""
+    return f"shard-{shard:05d}"
+
+
+def shard_plan(shard: int) -> str:
+    """The plan of one shard."""
+    return f"{BOOKKEEPING}/plan/{shard_name(shard)}.json"
+
+
+def segments_dir(shard: int) -> str:
+    """Folder of a shard's segments: work in progress, removed when the job is finalized."""
+    return f"{SEGMENTS}/{shard_name(shard)}"
+
+
+def segment(shard: int, first: Key, file_index: int, writer: str, sequence: int) -> str:
+    """A segment, named by the position of its first sample and by its writer; names sort by position.
+
+    `writer` is unique to one process, so that no two ever agree on a name.
+    """
+    name = f"{file_index:06d}-{first.source_position:015d}-{writer}-{sequence:06d}.parquet"
+    return f"{segments_dir(shard)}/{name}"
+
+
+def manifest(shard: int) -> str:
+    """The account of a finished shard."""
+    return f"{MANIFESTS}/{shard_name(shard)}.json"
+
+
+def sample_file(prompt: str, shard: int) -> str:
+    """The final samples of one prompt and one shard. Nothing else lies in a prompt's folder."""
+    return f"{prompt}/{shard_name(shard)}.parquet"
+
+
+def sample_glob(prompt: str) -> str:
+    """Pattern that matches all final samples of a prompt."""
+    return f"{prompt}/*.parquet"

@@ -1,0 +1,86 @@
+"""Accounts: of one prompt in one shard, of one shard, of the whole job. Pure sums over plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field
+
+from rephrase_worker.spec import Contract
+
+
+class PromptAccount(Contract):
+    """What became of one prompt's samples. `text` plus `error` is the number of rows."""
+
+    text: int = 0
+    error: int = 0
+    errors: dict[str, int] = Field(default_factory=dict)
+    """Samples in error by code, most frequent first."""
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    output_tokens: int = 0
+    truncated: int = 0
+    finish_reasons: dict[str, int] = Field(default_factory=dict)
+    bytes: int = 0
+    """Size of the final files."""
+
+
+class Manifest(Contract):
+    """`manifests/shard-00042.json`: the account of one shard, computed from its committed files and
+    written last. Its presence says that the shard is finished."""
+
+    schema_version: Literal[1] = 1
+    recipe_hash: str
+    shard: int
+    documents: int
+    """Positions that the shard turned out to have."""
+    prompts: dict[str, PromptAccount]
+
+
+class PromptTotals(PromptAccount):
+    """One prompt in the whole job. `planned` = `text` + `error` + `missing`."""
+
+    planned: int
+    """Samples that the plan asks for: documents times rollouts."""
+    missing: int = 0
+    """Planned samples of the shards that have no manifest."""
+
+
+class Account(Contract):
+    """`account.json`: the whole job. Derived from plan and manifests, so it may be written again."""
+
+    schema_version: Literal[1] = 1
+    recipe_hash: str
+    shards: int
+    missing_shards: list[int]
+    """Shards without a manifest: they failed, or were never run. The first 1,000."""
+    documents: int
+    """Documents of the source, those of missing shards included."""
+    documents_exact: bool
+    """False when the documents of missing shards are an estimate."""
+    prompts: dict[str, PromptTotals]
+
+
+def add(accounts: Iterable[PromptAccount]) -> PromptAccount:
+    """The sum of several accounts of one prompt."""
+    sums: dict[str, int] = dict.fromkeys(_COUNTS, 0)
+    errors: dict[str, int] = {}
+    finish_reasons: dict[str, int] = {}
+    for account in accounts:
+        for field in _COUNTS:
+            sums[field] += getattr(account, field)
+        for totals, counts in ((errors, account.errors), (finish_reasons, account.finish_reasons)):
+            for name, count in counts.items():
+                totals[name] = totals.get(name, 0) + count
+    return PromptAccount(
+        errors=most_frequent_first(errors), finish_reasons=most_frequent_first(finish_reasons), **sums
+    )
+
+
+def most_frequent_first(counts: dict[str, int]) -> dict[str, int]:
+    """The same counts, ordered by count and then by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+_COUNTS = ("text", "error", "prompt_tokens", "cached_prompt_tokens", "output_tokens", "truncated", "bytes")

@@ -1,0 +1,182 @@
+"""Planning: lists the source once, pins what moves, claims the destination and freezes the shards.
+
+Every write is create-if-absent followed by reading back what won, so the planner may be killed anywhere,
+run again, or run twice at once: all of them end with the same plan.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from rephrase_worker import layout, sources, sources_inspect
+from rephrase_worker.plan import Plan, ShardPlan, SourceFile, SourceListing
+from rephrase_worker.planner_model import pin_dataset, pin_model
+from rephrase_worker.planner_sharding import shard, total_documents
+from rephrase_worker.sources import FoundFile
+from rephrase_worker.spec import PlanReport, Reason, Recipe, Source, WorkerError
+from rephrase_worker.store import Store
+
+_THREADS = 16
+"""Footers are small and far away: reading them is waiting."""
+
+
+def plan(recipe: Recipe) -> PlanReport:
+    """Makes the job's plan, or reports the one that is there.
+
+    Raises WorkerError: OUTPUT_IN_USE when the destination belongs to another job or recipe,
+    OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
+    """
+    store = Store(recipe.output.uri)
+    _refuse_foreign(store, recipe)
+    if not store.exists(layout.PLAN):
+        # All that the user can get wrong is found before the destination is claimed: a job that fails here
+        # leaves nothing behind that would stand in the way of its corrected successor.
+        listing = None if store.exists(layout.SOURCE_LISTING) else _list_source(recipe)
+        claimed = _claim(store, recipe)
+        if listing is not None:
+            store.create(layout.SOURCE_LISTING, listing.to_json().encode())
+        _freeze_shards(store, claimed, read_listing(store))
+    frozen = read_plan(store)
+    return PlanReport(
+        shards=frozen.shards,
+        documents=frozen.documents,
+        documents_exact=frozen.documents_exact,
+        files=frozen.files,
+        bytes=frozen.bytes,
+        model_revision=frozen.model_revision,
+        source_revision=frozen.source_revision,
+    )
+
+
+def read_plan(store: Store) -> Plan:
+    """The plan's summary. Raises WorkerError(PLAN_MISSING) when there is no whole plan."""
+    return Plan.model_validate_json(_read(store, layout.PLAN))
+
+
+def read_shard(store: Store, number: int) -> ShardPlan:
+    """The plan of one shard. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return ShardPlan.model_validate_json(_read(store, layout.shard_plan(number)))
+
+
+def read_listing(store: Store) -> SourceListing:
+    """The frozen listing of the source. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return SourceListing.model_validate_json(_read(store, layout.SOURCE_LISTING))
+
+
+def _read(store: Store, path: str) -> bytes:
+    try:
+        return store.read(path)
+    except FileNotFoundError as error:
+        raise WorkerError(
+            Reason.PLAN_MISSING,
+            f"{store.uri}/{path} is not there. Run `rephrase-worker plan` with the same recipe.",
+        ) from error
+
+
+def _claim(store: Store, recipe: Recipe) -> Recipe:
+    """Makes the destination this job's own. Returns the recipe that is frozen there.
+
+    It may differ in its parallelism, which is no part of what the dataset will be but decides where the
+    shards are cut: all planners of a job have to cut alike.
+    """
+    store.create(layout.RECIPE, recipe.to_json().encode())
+    frozen = _refuse_foreign(store, recipe)
+    if frozen is None:
+        raise WorkerError(
+            Reason.INTERNAL, f"{store.uri}/{layout.RECIPE} was removed while the job was being planned."
+        )
+    return frozen
+
+
+def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
+    """The recipe that is frozen at the destination, None if there is none. Raises WorkerError(OUTPUT_IN_USE)."""
+    try:
+        content = store.read(layout.RECIPE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        frozen = Recipe.model_validate_json(content)
+    except ValidationError as error:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} belongs to a job of another version of this software ({layout.RECIPE} can't be "
+            "read). Choose another output.uri.",
+        ) from error
+    if frozen.job != recipe.job:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} belongs to the job {frozen.job.namespace}/{frozen.job.name}. Choose another "
+            "output.uri; or, if that job's dataset is no longer wanted, remove the folder.",
+        )
+    if frozen.hash != recipe.hash:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} holds what {frozen.job.namespace}/{frozen.job.name} makes from another recipe: "
+            f"{_differences(frozen, recipe)} differ. Choose another output.uri, restore the recipe, or "
+            "remove the folder.",
+        )
+    return frozen
+
+
+def _differences(one: Recipe, other: Recipe) -> str:
+    """The names of the recipe's parts that are not the same."""
+    first, second = (json.loads(recipe.model_dump_json(by_alias=True)) for recipe in (one, other))
+    return ", ".join(
+        name for name in first if first[name] != second[name] and name not in {"job", "parallelism"}
+    )
+
+
+def _list_source(recipe: Recipe) -> SourceListing:
+    """The source's files as they are now, pinned; the model pinned with them."""
+    uri, revision = pin_dataset(recipe.source)
+    root, found = sources.find_files(recipe.source, uri)
+    files = _inspect_all(root, found, recipe.source)
+    if not any(file.documents for file in files):
+        raise WorkerError(
+            Reason.SOURCE_NOT_FOUND,
+            f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
+        )
+    return SourceListing(root=root, revision=revision, model_revision=pin_model(recipe.model), files=files)
+
+
+def _inspect_all(root: str, found: list[FoundFile], source: Source) -> list[SourceFile]:
+    """Looks into all files at once. The error that is raised is that of the first bad file in order."""
+
+    def inspect(file: FoundFile) -> SourceFile:
+        fs, path = sources.open_filesystem(f"{root.rstrip('/')}/{file.path}")
+        with fs.open(path, "rb") as content:
+            return sources_inspect.inspect(file, content, source)
+
+    with ThreadPoolExecutor(min(_THREADS, len(found))) as pool:
+        pending = [pool.submit(inspect, file) for file in found]
+        try:
+            return [future.result() for future in pending]
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None:
+    """Writes one plan a shard, and the summary last."""
+    shards = shard(listing, recipe)
+    documents, exact = total_documents(listing, recipe, shards)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for written in [
+            pool.submit(store.create, layout.shard_plan(part.shard), part.to_json().encode())
+            for part in shards
+        ]:
+            written.result()
+    summary = Plan(
+        recipe_hash=recipe.hash,
+        shards=len(shards),
+        documents=documents,
+        documents_exact=exact,
+        files=len(listing.files),
+        bytes=sum(file.size for file in listing.files),
+        source_revision=listing.revision,
+        model_revision=listing.model_revision,
+    )
+    store.create(layout.PLAN, summary.to_json().encode())

@@ -1,0 +1,108 @@
+"""Reading one shard: its ranges become a stream of DataTrove documents, one per position, in order.
+
+A position that holds nothing that can be rephrased still yields a document, with the error in its
+metadata: it becomes a row that says so, and is never lost. What breaks the file itself (changed since
+it was planned, cut off, undecodable) ends the shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Any, cast
+
+import pyarrow as pa
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from rephrase_worker import readers_jsonl, readers_parquet, sources
+from rephrase_worker.plan import Range, ShardPlan, SourceFile
+from rephrase_worker.readers_row import Row
+from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
+
+
+class ShardReader(PipelineStep):  # type: ignore[misc]  # datatrove is untyped
+    """DataTrove reader of one planned shard.
+
+    Each document's metadata holds `source_file` and `source_position`, and `error` (`code: sentence`)
+    with an empty text when the document can't be rephrased. Codes: invalid_json, not_an_object,
+    missing_text, text_not_string, empty_text, not_utf8. Memory stays within a small batch of documents.
+
+    Raises WorkerError while it runs: SOURCE_CHANGED when a file is not the one that was planned,
+    SOURCE_UNREADABLE when its content can't be decoded or the file can't be opened.
+    """
+
+    type = "Reader"
+    name = "Rephrase shard"
+
+    def __init__(self, shard: ShardPlan, source: Source) -> None:
+        super().__init__()
+        self._shard = shard
+        self._source = source
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """The shard's documents. Rank and world size mean nothing here: the plan says what is read."""
+        if data is not None:
+            yield from data
+        for range_ in self._shard.ranges:
+            rows = _read(self._shard.root, range_, self._source)
+            for row in islice(rows, range_.max_documents):
+                yield _document(range_.file.path, row)
+
+
+def _document(path: str, row: Row) -> Document:
+    metadata: dict[str, Any] = {"source_file": path, "source_position": row.position}
+    if row.error is not None:
+        metadata["error"] = row.error
+    return Document(text=row.text, id=row.id or f"{path}:{row.position}", metadata=metadata)
+
+
+def _read(root: str, range_: Range, source: Source) -> Iterator[Row]:
+    planned = range_.file
+    uri = f"{root.rstrip('/')}/{planned.path}"
+    with _open_as_planned(uri, planned) as file:
+        try:
+            if planned.format == "parquet":
+                yield from readers_parquet.rows(file, range_, source)
+            elif planned.compression is None:
+                yield from readers_jsonl.plain_rows(file, range_, source)
+            else:
+                yield from readers_jsonl.compressed_rows(file, planned.compression, source)
+        except (pa.ArrowException, OSError) as error:
+            if not sources.is_undecodable(error):
+                raise _unreachable(uri, error) from error
+            raise WorkerError(
+                Reason.SOURCE_UNREADABLE,
+                f"{uri} can't be decoded: {type(error).__name__}: {error}. Replace the file by a sound copy "
+                "and start a new job; the other shards are not affected.",
+            ) from error
+
+
+def _open_as_planned(uri: str, planned: SourceFile) -> IO[bytes]:
+    """Opens the file after making sure, with fresh information, that it is the one that was planned."""
+    fs, path = sources.open_filesystem(uri)
+    try:
+        info = fs.info(path)
+        if int(info["size"]) != planned.size or sources.etag(info) != planned.etag:
+            raise WorkerError(
+                Reason.SOURCE_CHANGED,
+                f"{uri} has changed since the job was planned ({planned.size} bytes then, {info['size']} "
+                "now). Restore the file, or start a new job on the new content.",
+            )
+        return cast("IO[bytes]", fs.open(path, "rb"))
+    except FileNotFoundError as error:
+        raise WorkerError(
+            Reason.SOURCE_CHANGED, f"{uri} was there when the job was planned and is gone. Restore the file."
+        ) from error
+    except OSError as error:
+        raise _unreachable(uri, error) from error
+
+
+def _unreachable(uri: str, error: BaseException) -> WorkerError:
+    """The network or the credentials of this node: another attempt may do better, so this is retried."""
+    return WorkerError(
+        Reason.SOURCE_UNREADABLE,
+        f"{uri} can't be read: {type(error).__name__}: {error}. Check the network and the worker's "
+        "credentials.",
+        exit_code=ExitCode.INTERNAL,
+    )

@@ -1,0 +1,58 @@
+"""Documents of JSONL files: of a byte range of a plain file, or of a whole compressed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Literal
+
+from rephrase_worker import sources_lines
+from rephrase_worker.plan import Range
+from rephrase_worker.readers_row import Row
+from rephrase_worker.spec import Source
+
+_SKIP_BYTES = 1 << 20
+
+
+def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
+    """Documents whose line's first byte lies in the range. Position: offset of that byte."""
+    stream = sources_lines.buffered(file)
+    position = range_.start
+    if position > 0:
+        # A line starts here exactly if the byte before ends one: what is left of that line is another range's.
+        position -= 1
+        stream.seek(position)
+        while skipped := stream.readline(_SKIP_BYTES):
+            position += len(skipped)
+            if skipped.endswith(b"\n"):
+                break
+    while range_.end is None or position < range_.end:
+        line = stream.readline()
+        if not line:
+            return
+        content = sources_lines.content(line, first_of_file=position == 0)
+        if content:
+            yield _row(position, content, source)
+        position += len(line)
+
+
+def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], source: Source) -> Iterator[Row]:
+    """All documents of a compressed file, which is not empty. Position: line number from 0, blank lines counted."""
+    stream = sources_lines.decompressed(file, compression)
+    for number, line in enumerate(sources_lines.lines(stream)):
+        content = sources_lines.content(line, first_of_file=number == 0)
+        if content:
+            yield _row(number, content, source)
+
+
+def _row(position: int, content: bytes, source: Source) -> Row:
+    id_ = None
+    try:
+        record = sources_lines.parse(content)
+        id_ = _id(record.get(source.id_field)) if source.id_field is not None else None
+        return Row(position, id_, sources_lines.text_of(record, source.text_field), None)
+    except sources_lines.NotADocument as error:
+        return Row(position, id_, "", str(error))
+
+
+def _id(value: object) -> str | None:
+    return None if value is None else sources_lines.without_surrogates(str(value))

@@ -1,0 +1,173 @@
+"""The destination: a folder on any file system, in which nothing is ever half written or overwritten.
+
+The first writer of a path wins, atomically, and everybody else finds its file. Object stores do this
+by conditional put (`If-None-Match: *` and its like, which fsspec calls mode "create"), local and
+network file systems by a hard link from a temporary file in the same folder, because a rename would
+overwrite and an exclusive open would show a half-written file. Listings are never cached: a twin's
+files have to be seen.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from datatrove.io import DataFolder
+from fsspec.implementations.local import LocalFileSystem
+
+from rephrase_worker import store_local
+from rephrase_worker.spec import ExitCode, Reason, WorkerError
+
+_CONDITION_FAILED = {"PreconditionFailed", "412"}
+_CONDITION_RACE = {"ConditionalRequestConflict", "409"}
+_RACE_ATTEMPTS = 20
+
+_PERMANENT = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, NotImplementedError)
+"""Errors that every other node would meet as well: no permission, no such bucket, a file where a folder should be."""
+
+T = TypeVar("T")
+
+
+class Store:
+    """A folder behind DataTrove's DataFolder. Paths are relative to it.
+
+    Reading a path that is not there raises FileNotFoundError; a failed write raises
+    WorkerError(OUTPUT_NOT_WRITABLE), with exit code 78 where no other node could do better (no
+    permission, no such bucket) and 70 otherwise. Safe to use from several threads.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") or "/"
+        try:
+            self._folder = DataFolder(self.uri, auto_mkdir=False, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise WorkerError(
+                Reason.OUTPUT_NOT_WRITABLE,
+                f"The folder {uri} can't be opened: {error}. Use an absolute path or an fsspec URI whose "
+                "file system is installed in the worker's image.",
+            ) from error
+        self._local = isinstance(self._folder.fs, LocalFileSystem)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Creates the file if it is not there. False when it is: then nothing has changed."""
+        if self._local:
+            return self._write(path, lambda: store_local.create(self._local_path(path), data))
+        return self._write(path, lambda: self._create_object(lambda: self._pipe(path, data, "create")))
+
+    def create_from_file(self, path: str, local: Path) -> bool:
+        """Like `create`, with the content of a local file, which stays where it is."""
+        if self._local:
+            return self._write(path, lambda: store_local.create_from_file(self._local_path(path), local))
+
+        def put() -> None:
+            self._folder.fs.put_file(str(local), self._folder._join(path), mode="create")
+
+        return self._write(path, lambda: self._create_object(put))
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Writes the file atomically, over what is there. Only for what can be derived again."""
+        if self._local:
+            self._write(path, lambda: store_local.replace(self._local_path(path), data))
+        else:
+            self._write(path, lambda: self._pipe(path, data, "overwrite"))
+
+    def read(self, path: str) -> bytes:
+        """The file's content."""
+        return cast("bytes", self._folder.cat_file(path))
+
+    def open(self, path: str) -> BinaryIO:
+        """The file for reading, seekable."""
+        return cast("BinaryIO", self._folder.open(path, "rb"))
+
+    def exists(self, path: str) -> bool:
+        """Whether the file is there, now."""
+        self._folder.fs.invalidate_cache()
+        return bool(self._folder.isfile(path))
+
+    def size(self, path: str) -> int:
+        """Bytes of the file."""
+        self._folder.fs.invalidate_cache()
+        return int(self._folder.info(path)["size"])
+
+    def list(self, folder: str) -> list[str]:
+        """Paths of the files directly in the folder, sorted; none when the folder is not there."""
+        self._folder.fs.invalidate_cache()
+        try:
+            entries = self._folder.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        names = [posixpath.basename(entry["name"]) for entry in entries if entry["type"] == "file"]
+        return sorted(f"{folder}/{name}" for name in names if name and not store_local.is_temporary(name))
+
+    def remove(self, path: str) -> None:
+        """Removes the file. It is no error when it is gone already."""
+
+        def remove() -> None:
+            try:
+                self._folder.rm_file(path)
+            except FileNotFoundError:
+                return
+
+        self._write(path, remove)
+
+    def remove_tree(self, folder: str) -> None:
+        """Removes the folder with everything in it. It is no error when it is gone already."""
+        self._folder.fs.invalidate_cache()
+        if not self._folder.exists(folder):
+            return
+        if self._local:
+            self._write(folder, lambda: store_local.remove_tree(self._local_path(folder)))
+        else:
+            self._write(folder, lambda: self._folder.rm(folder, recursive=True))
+
+    def remove_temporary(self, folder: str) -> None:
+        """Removes what killed writers left in the folder. Object stores have nothing of the kind."""
+        if self._local:
+            self._write(folder, lambda: store_local.remove_temporary(self._local_path(folder)))
+
+    def _local_path(self, path: str) -> Path:
+        return Path(self._folder._join(path))
+
+    def _pipe(self, path: str, data: bytes, mode: str) -> None:
+        self._folder.fs.pipe_file(self._folder._join(path), data, mode=mode)
+
+    def _create_object(self, put: Callable[[], None]) -> bool:
+        """Runs a conditional put; False when the condition did not hold."""
+        for _ in range(_RACE_ATTEMPTS):
+            try:
+                put()
+                return True
+            except FileExistsError:
+                return False
+            except OSError as error:
+                # S3 answers 409 while somebody else's put of the same key is under way and asks to try again.
+                code = _store_code(error)
+                if code in _CONDITION_FAILED:
+                    return False
+                if code not in _CONDITION_RACE:
+                    raise
+        raise OSError(errno.EAGAIN, "other writers of the same path kept getting in the way")
+
+    def _write(self, path: str, write: Callable[[], T]) -> T:
+        try:
+            return write()
+        except Exception as error:  # every file system has its own exceptions; all of them end the command
+            permanent = isinstance(error, _PERMANENT) or getattr(error, "errno", None) == errno.EROFS
+            raise WorkerError(
+                Reason.OUTPUT_NOT_WRITABLE,
+                f"{self.uri}/{path} can't be written: {type(error).__name__}: {error}. Check that the "
+                "folder or bucket exists, that the worker's credentials may write there and that there is "
+                "space.",
+                exit_code=ExitCode.CONFIG if permanent else ExitCode.INTERNAL,
+            ) from error
+
+
+def _store_code(error: BaseException) -> str:
+    """The object store's own error code: s3fs keeps botocore's answer as the cause."""
+    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    return str(getattr(error, "code", ""))
