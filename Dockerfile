@@ -1,0 +1,84 @@
+# The images of this project, one target each:
+#
+#   docker build --target operator   -t rephrase-operator:0.1.0 .
+#   docker build --target worker     -t rephrase-worker:0.1.0 .      # CUDA
+#   docker build --target worker-cpu -t rephrase-worker-cpu:0.1.0 .
+#
+# What they install comes from requirements/, with --no-deps: the versions that the tests ran with, and
+# nothing beside them. All of them run as user 10001 and need no writable root file system.
+
+FROM python:3.11-slim-bookworm AS python
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+
+FROM python AS wheel
+COPY requirements/lock.txt requirements/
+RUN pip install --constraint requirements/lock.txt hatchling
+COPY . .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM python AS operator-packages
+RUN python -m venv /app
+COPY requirements/operator.txt requirements/
+RUN /app/bin/pip install --no-deps --requirement requirements/operator.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    /app/bin/pip install --no-deps /wheels/*.whl
+
+FROM python AS worker-cpu-packages
+RUN python -m venv /app
+COPY requirements/torch.txt requirements/worker-cpu.txt requirements/
+RUN /app/bin/pip install --no-deps --extra-index-url https://download.pytorch.org/whl/cpu \
+        --requirement requirements/torch.txt \
+    && /app/bin/pip install --no-deps --requirement requirements/worker-cpu.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    /app/bin/pip install --no-deps /wheels/*.whl
+
+FROM python:3.11-slim-bookworm AS operator
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="rephrase-operator" \
+      org.opencontainers.image.description="Runs RephraseJobs on Kubernetes." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=operator-packages /app /app
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001:10001
+ENTRYPOINT ["rephrase"]
+CMD ["--help"]
+
+# vLLM's own image of the release that requirements/worker-cpu.txt has for the CPU. What both vLLM and the
+# worker need is brought to the locked version: the tests prove the worker with this vLLM on those.
+FROM vllm/vllm-openai:v0.32.0 AS worker
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="rephrase-worker" \
+      org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CUDA." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    --mount=type=bind,source=requirements/worker.txt,target=/wheels.txt \
+    python3 -m pip install --no-cache-dir --no-deps --requirement /wheels.txt /wheels/*.whl \
+    && useradd --uid 10001 --user-group --create-home rephrase
+# vLLM, Triton and FlashInfer keep what they compile under the home folder.
+ENV HOME=/home/rephrase PYTHONUNBUFFERED=1
+WORKDIR /home/rephrase
+USER 10001:10001
+ENTRYPOINT ["rephrase-worker"]
+CMD ["--help"]
+
+FROM python:3.11-slim-bookworm AS worker-cpu
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="rephrase-worker-cpu" \
+      org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CPUs." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+# torch.compile needs a compiler while it runs; its version is the base image's, as everything of Debian here.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ libnuma1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --create-home rephrase
+COPY --from=worker-cpu-packages /app /app
+ENV HOME=/home/rephrase PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /home/rephrase
+USER 10001:10001
+ENTRYPOINT ["rephrase-worker"]
+CMD ["--help"]
