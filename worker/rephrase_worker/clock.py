@@ -1,0 +1,27 @@
+"""Time as the worker sees it: monotonic, and handed in so that tests can make their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A monotonic clock in seconds, and sleeping by it."""
+
+    def now(self) -> float:
+        """Seconds since an arbitrary moment; never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after this many seconds; 0 yields to other tasks once."""
+
+
+class MonotonicClock:
+    """The machine's own monotonic clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

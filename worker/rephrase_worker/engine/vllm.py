@@ -1,0 +1,214 @@
+"""The real engine: vLLM's AsyncLLM in this process, its core in a process of its own.
+
+Only the settings of `spec.Engine` reach vLLM: the allow-list is the model itself. vLLM is imported
+when the engine starts and not before, because the import takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from rephrase_worker import spec
+from rephrase_worker.engine import (
+    Completion,
+    EngineDiedError,
+    GenerationRequest,
+    RequestFailedError,
+)
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.metrics.loggers import AggregateStatLoggerBase
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+}
+"""Defaults that have to be set before vLLM is imported. The planner has fetched the model."""
+
+NOT_ARGUMENTS = {
+    "backend",
+    "speculation",
+    "max_requests_in_flight",
+    "hang_timeout_seconds",
+    "commit_interval_seconds",
+}
+"""Fields of spec.Engine that are the worker's own; all others are vLLM arguments of the same name."""
+
+CLOSE_SECONDS = 5.0
+"""How long the engine core gets to end by itself before it is killed."""
+
+
+def set_environment() -> None:
+    """Set the defaults of `ENVIRONMENT` that the environment does not set itself."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def engine_arguments(
+    engine: spec.Engine, model: spec.Model, revision: str | None, *, seeded: bool, on_cpu: bool
+) -> dict[str, Any]:
+    """The keyword arguments of AsyncEngineArgs; unset settings are left to vLLM."""
+    arguments = engine.model_dump(exclude=NOT_ARGUMENTS, exclude_none=True)
+    arguments |= {"model": model.name, "revision": revision, "tokenizer_revision": revision}
+    if engine.speculation is not None:
+        arguments["speculative_config"] = engine.speculation.model_dump(exclude_none=True)
+    if seeded and on_cpu and engine.enable_chunked_prefill is None:
+        # vLLM 0.32 on a CPU dies when a request with a seed is prefilled in chunks.
+        arguments["enable_chunked_prefill"] = False
+    return arguments
+
+
+class _TokenCount:
+    """Output tokens over all engine cores, counted once an iteration."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def logger(self) -> type[AggregateStatLoggerBase]:
+        """A stat logger that adds to this count. FINAL_ONLY requests say nothing before their end."""
+        from vllm.config import VllmConfig
+        from vllm.v1.metrics.loggers import AggregateStatLoggerBase
+        from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
+
+        count = self
+
+        class TokenCountLogger(AggregateStatLoggerBase):
+            def __init__(self, vllm_config: VllmConfig, engine_indexes: list[int]) -> None:
+                pass
+
+            def record(
+                self,
+                scheduler_stats: SchedulerStats | None,
+                iteration_stats: IterationStats | None,
+                mm_cache_stats: MultiModalCacheStats | None = None,
+                engine_idx: int = 0,
+            ) -> None:
+                if iteration_stats is not None:
+                    count.total += iteration_stats.num_generation_tokens
+
+            def log_engine_initialized(self) -> None:
+                pass
+
+        return TokenCountLogger
+
+
+class VllmEngine:
+    """`Engine` on vLLM. One a process: a second one in the same process can fail."""
+
+    def __init__(
+        self,
+        *,
+        engine: spec.Engine,
+        model: spec.Model,
+        sampling: spec.Sampling,
+        revision: str | None,
+    ) -> None:
+        self._engine = engine
+        self._model = model
+        self._sampling = sampling
+        self._revision = revision
+        self._tokens = _TokenCount()
+        self._llm: AsyncLLM | None = None
+
+    def _arguments(self) -> AsyncEngineArgs:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
+
+        return AsyncEngineArgs(
+            **engine_arguments(
+                self._engine,
+                self._model,
+                self._revision,
+                seeded=self._sampling.seed is not None,
+                on_cpu=current_platform.is_cpu(),
+            )
+        )
+
+    async def start(self) -> None:
+        """Import vLLM, load the model and warm up. Blocks the loop: nothing else can run before."""
+        set_environment()
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        try:
+            self._llm = AsyncLLM.from_engine_args(self._arguments(), stat_loggers=[self._tokens.logger()])
+        # vLLM raises whatever its parts raise: ValueError, RuntimeError, pydantic's and torch's errors.
+        except Exception as error:
+            raise EngineDiedError(f"vLLM did not start: {type(error).__name__}: {error}") from error
+
+    @property
+    def _running(self) -> AsyncLLM:
+        if self._llm is None:
+            raise RuntimeError("the engine has not been started")
+        return self._llm
+
+    @property
+    def max_model_len(self) -> int:
+        return int(self._running.model_config.max_model_len)
+
+    @property
+    def max_num_seqs(self) -> int:
+        return int(self._running.scheduler_config.max_num_seqs)
+
+    @property
+    def generated_tokens(self) -> int:
+        return self._tokens.total
+
+    def _sampling_params(self, seed: int | None) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=self._sampling.temperature,
+            top_p=self._sampling.top_p,
+            top_k=self._sampling.top_k,
+            min_p=self._sampling.min_p,
+            repetition_penalty=self._sampling.repetition_penalty,
+            max_tokens=self._sampling.max_tokens,
+            stop=list(self._sampling.stop),
+            seed=seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        from vllm.exceptions import VLLMError
+        from vllm.inputs import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        final = None
+        try:
+            async for output in self._running.generate(
+                TokensPrompt(prompt_token_ids=request.prompt_token_ids),
+                self._sampling_params(request.seed),
+                request.id,
+            ):
+                final = output
+        except EngineDeadError as error:
+            raise EngineDiedError("vLLM's engine core died; its log above says why") from error
+        except (VLLMError, ValueError) as error:
+            if self._running.errored:
+                raise EngineDiedError("vLLM's engine core died; its log above says why") from error
+            cause = error.__cause__ or error
+            raise RequestFailedError(f"{type(cause).__name__}: {cause}") from error
+        if final is None:
+            raise RequestFailedError("the engine gave no output")
+        answer = final.outputs[0]
+        if answer.finish_reason in (None, "abort", "error"):
+            raise RequestFailedError(f"the engine ended the request with {answer.finish_reason}")
+        return Completion(
+            text=answer.text,
+            finish_reason=str(answer.finish_reason),
+            prompt_tokens=len(request.prompt_token_ids),
+            cached_prompt_tokens=final.num_cached_tokens or 0,
+            output_tokens=len(answer.token_ids),
+        )
+
+    async def close(self) -> None:
+        if self._llm is not None:
+            await asyncio.to_thread(self._llm.shutdown, CLOSE_SECONDS)
+            self._llm = None

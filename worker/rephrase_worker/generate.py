@@ -1,0 +1,289 @@
+"""`rephrase-worker generate`: one shard, from its frozen plan to its manifest.
+
+Puts the parts together: plan and sink from the destination, the reader, the engine that the
+settings ask for, and the loop; and turns SIGTERM into an orderly end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from pydantic import ValidationError
+
+from rephrase_worker import layout
+from rephrase_worker.clock import Clock, MonotonicClock
+from rephrase_worker.engine import Engine as RunningEngine
+from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
+from rephrase_worker.engine.vllm import VllmEngine, set_environment
+from rephrase_worker.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.manifests import Manifest
+from rephrase_worker.plan import Plan, ShardPlan
+from rephrase_worker.progress import Progress
+from rephrase_worker.readers import ShardReader
+from rephrase_worker.render import Renderer, check_templates
+from rephrase_worker.samples import Key, Sample
+from rephrase_worker.sink import Committed, ShardSink
+from rephrase_worker.spec import Engine, ExitCode, Reason, Recipe, ShardReport, WorkerError
+from rephrase_worker.store import Store
+from rephrase_worker.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
+from rephrase_worker.work import Rows
+
+DEFAULT_GRACE_SECONDS = 25.0
+"""Of $TERMINATION_GRACE_SECONDS: how long requests in flight may go on after SIGTERM."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker was asked to do."""
+
+    recipe: Recipe
+    engine: Engine
+    shard: int
+    pod_uid: str
+
+
+class _StopNow(BaseException):
+    """SIGTERM while the main thread is inside the engine's start, which nothing else can interrupt."""
+
+
+class _SinkForLoop:
+    """The shard's sink as the loop sees it."""
+
+    def __init__(self, sink: ShardSink) -> None:
+        self._sink = sink
+
+    def commit(self, samples: Sequence[Sample]) -> None:
+        self._sink.commit(samples)
+
+    def finished(self) -> bool:
+        return self._sink.manifest() is not None
+
+
+def generate(
+    job: Job,
+    progress: Progress,
+    *,
+    on_commit: Callable[[], None],
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock | None = None,
+) -> Manifest:
+    """Generate what is missing of a shard and return its manifest. Call from the main thread.
+
+    Raises WorkerError; a failure of the configuration is only fatal to the whole job while nothing
+    of it has been committed.
+    """
+    store = Store(job.recipe.output.uri)
+    try:
+        return _generate(job, progress, store, on_commit, environment, clock or MonotonicClock())
+    except WorkerError as error:
+        if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store, job.shard):
+            # Engine settings may change in mid-flight; what has been generated must survive a mistake in them.
+            raise WorkerError(
+                error.failure.reason, error.failure.message, exit_code=ExitCode.INTERNAL
+            ) from error
+        raise
+
+
+def _generate(
+    job: Job,
+    progress: Progress,
+    store: Store,
+    on_commit: Callable[[], None],
+    environment: Mapping[str, str],
+    clock: Clock,
+) -> Manifest:
+    check_templates(job.recipe.prompts)
+    shard = _shard_plan(job, store)
+    progress.planned(shard.documents)
+    sink = ShardSink(store, job.recipe, shard, job.pod_uid)
+    if (manifest := sink.manifest()) is not None:
+        log.info("shard %d is finished already", job.shard)
+        progress.resumed(_report_of(manifest))
+        return manifest
+    progress.enter("starting", "resume")
+    committed = sink.resume()
+    progress.resumed(_base(job, committed))
+    documents = ShardReader(shard, job.recipe.source).run()
+    loop = GenerationLoop(
+        documents=documents,
+        committed=set(committed.keys),
+        rows=Rows(
+            job.recipe,
+            model=job.recipe.model.name if job.engine.backend == "vllm" else MODEL_NAME,
+            revision=shard.model_revision,
+        ),
+        make_engine=lambda: _make_engine(job, shard, environment, clock),
+        make_renderer=lambda engine: _make_renderer(job, shard, engine),
+        sink=_SinkForLoop(sink),
+        progress=progress,
+        clock=clock,
+        on_commit=on_commit,
+        max_requests_in_flight=job.engine.max_requests_in_flight,
+        hang_timeout_seconds=job.engine.hang_timeout_seconds,
+        commit_interval_seconds=job.engine.commit_interval_seconds,
+        grace_seconds=float(environment.get("TERMINATION_GRACE_SECONDS") or DEFAULT_GRACE_SECONDS),
+    )
+    try:
+        asyncio.run(_until_done(loop))
+    except _StopNow as stopped:
+        raise WorkerError(
+            Reason.PREEMPTED, "The worker was asked to stop (SIGTERM) while its engine started."
+        ) from stopped
+    except TwinFinishedError:
+        log.info("another worker has finished shard %d", job.shard)
+        manifest = sink.manifest()
+        if manifest is None:
+            raise WorkerError(
+                Reason.INTERNAL, f"The manifest of shard {job.shard} was there and is gone."
+            ) from None
+        return manifest
+    progress.planned(len(loop.positions))
+    progress.enter("merging", "")
+    on_commit()
+    return sink.finish(loop.positions)
+
+
+async def _until_done(loop: GenerationLoop) -> None:
+    with _stop_on_sigterm(loop, asyncio.get_running_loop()):
+        await loop.run()
+
+
+@contextmanager
+def _stop_on_sigterm(loop: GenerationLoop, event_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """SIGTERM asks the loop to stop, and breaks off an engine's start."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        event_loop.call_soon_threadsafe(loop.stop.set)
+        if loop.starting_engine:
+            raise _StopNow
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _shard_plan(job: Job, store: Store) -> ShardPlan:
+    """The shard's frozen plan, after making sure that it belongs to this recipe."""
+    try:
+        plan = Plan.model_validate_json(store.read(layout.PLAN))
+        shard = ShardPlan.model_validate_json(store.read(layout.shard_plan(job.shard)))
+    except FileNotFoundError as error:
+        raise WorkerError(
+            Reason.PLAN_MISSING,
+            f"There is no plan for shard {job.shard} at {store.uri}: {error}. Run `rephrase-worker plan` first; "
+            "shards are counted from 0.",
+        ) from error
+    except ValidationError as error:
+        raise WorkerError(
+            Reason.PLAN_MISSING,
+            f"The plan at {store.uri} can't be read by this version of the worker: {error}. A job keeps the "
+            "worker image that it was planned with.",
+        ) from error
+    if plan.recipe_hash != job.recipe.hash:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} was planned for another recipe ({plan.recipe_hash}, this one is {job.recipe.hash}). "
+            "Choose an empty output folder.",
+        )
+    return shard
+
+
+def _make_engine(
+    job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock
+) -> RunningEngine:
+    if job.engine.backend == "simulated":
+        return SimulatedEngine.from_environment(job.engine, job.recipe.sampling, environment, clock=clock)
+    return VllmEngine(
+        engine=job.engine,
+        model=job.recipe.model,
+        sampling=job.recipe.sampling,
+        revision=shard.model_revision,
+    )
+
+
+def _make_renderer(job: Job, shard: ShardPlan, engine: RunningEngine) -> Renderer:
+    tokenizer: Tokenizer = WordTokenizer()
+    if job.engine.backend == "vllm":
+        set_environment()
+        tokenizer = load_tokenizer(job.recipe.model.name, shard.model_revision)
+    return Renderer(
+        tokenizer,
+        job.recipe.prompts,
+        max_model_len=engine.max_model_len,
+        max_tokens=job.recipe.sampling.max_tokens,
+    )
+
+
+def _base(job: Job, committed: Committed) -> ShardReport:
+    """The account of what earlier pods committed."""
+    totals = committed.totals
+    samples = Counter((key.source_file, key.source_position) for key in committed.keys)
+    per_document = job.recipe.samples_per_document
+    return ShardReport(
+        shard=job.shard,
+        documents_done=sum(count == per_document for count in samples.values()),
+        samples_text=totals.text,
+        samples_error=totals.error,
+        errors=dict(totals.errors),
+        prompt_tokens=totals.prompt_tokens,
+        cached_prompt_tokens=totals.cached_prompt_tokens,
+        output_tokens=totals.output_tokens,
+    )
+
+
+def _report_of(manifest: Manifest) -> ShardReport:
+    """The account of a finished shard."""
+    accounts = manifest.prompts.values()
+    errors: Counter[str] = Counter()
+    for account in accounts:
+        errors.update(account.errors)
+    return ShardReport(
+        shard=manifest.shard,
+        documents_done=manifest.documents,
+        samples_text=sum(account.text for account in accounts),
+        samples_error=sum(account.error for account in accounts),
+        errors=dict(errors),
+        prompt_tokens=sum(account.prompt_tokens for account in accounts),
+        cached_prompt_tokens=sum(account.cached_prompt_tokens for account in accounts),
+        output_tokens=sum(account.output_tokens for account in accounts),
+    )
+
+
+def _has_commits(store: Store, shard: int) -> bool:
+    """Whether any shard is finished, or this one has committed samples."""
+    return bool(store.list(layout.MANIFESTS) or store.list(layout.segments_dir(shard)))
+
+
+def final_report(manifest: Manifest, progress: Progress) -> ShardReport:
+    """The last report of a shard that is done: its counts are the manifest's, not this process's."""
+    counts = _report_of(manifest)
+    return progress.report().model_copy(
+        update={
+            "state": "done",
+            "step": "",
+            "documents_planned": manifest.documents,
+            **counts.model_dump(
+                include={
+                    "documents_done",
+                    "samples_text",
+                    "samples_error",
+                    "errors",
+                    "prompt_tokens",
+                    "cached_prompt_tokens",
+                    "output_tokens",
+                }
+            ),
+        }
+    )

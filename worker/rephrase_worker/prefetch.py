@@ -1,0 +1,78 @@
+"""Stages in threads: an iterable that runs ahead of its consumer, by a bounded number of items.
+
+A stage is a plain iterable, as DataTrove's pipeline steps are; `Prefetch` puts one into a daemon
+thread of its own, so that reading and tokenising overlap with generation and a stuck file system
+can't keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Prefetch(Generic[T]):
+    """Iterate `items` in a thread, at most `ahead` items ahead.
+
+    An exception of the source is raised where its item would have come. `close` ends the stage:
+    the source is not asked for another item, and whoever waits gets StopIteration.
+    """
+
+    def __init__(self, items: Iterable[T], *, ahead: int, name: str) -> None:
+        if ahead < 1:
+            raise ValueError("ahead has to be at least 1")
+        self._source = items
+        self._ahead = ahead
+        self._ready: deque[T] = deque()
+        self._error: BaseException | None = None
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._source:
+                if not self._put(item):
+                    break
+        # Handed over to the consumer's thread, which raises it.
+        except BaseException as caught:
+            error = caught
+        with self._changed:
+            self._error = self._error or error
+            self._ended = True
+            self._changed.notify_all()
+
+    def _put(self, item: T) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._ready) < self._ahead)
+            if self._ended:
+                return False
+            self._ready.append(item)
+            self._changed.notify_all()
+            return True
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended)
+            if self._ready:
+                self._changed.notify_all()
+                return self._ready.popleft()
+            if self._error is not None:
+                raise self._error
+            raise StopIteration
+
+    def close(self) -> None:
+        """End the stage without waiting for its thread, and drop what is ready. Can be called twice."""
+        with self._changed:
+            self._ready.clear()
+            self._ended = True
+            self._changed.notify_all()

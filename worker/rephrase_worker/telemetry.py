@@ -1,0 +1,148 @@
+"""What a running worker shows: `/metrics` for Prometheus, `/progress` for the operator, `/healthz`.
+
+A standard library server in daemon threads: it answers while the event loop loads a model. Nothing
+can be changed through it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rephrase_worker.progress import Progress
+from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
+
+PREFIX = "rephrase_worker"
+IDLE_SECONDS = 30.0
+"""A connection that says nothing for this long is closed."""
+
+
+class ProgressCollector(Collector):
+    """The worker's metrics, read off its progress at each scrape."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._progress.snapshot()
+        for name, help_text, value in (
+            ("documents", "Documents of which every sample is there.", now.documents),
+            ("prompt_tokens", "Prompt tokens of finished samples.", now.prompt_tokens),
+            ("cached_prompt_tokens", "Prompt tokens that came from the prefix cache.", now.cached_prompt_tokens),
+            ("output_tokens", "Tokens that the engine has generated.", now.generated_tokens),
+            ("commits", "Segments written to the destination.", now.commits),
+            ("engine_seconds", "Seconds since the engine was ready.", now.engine_seconds),
+        ):
+            yield CounterMetricFamily(f"{PREFIX}_{name}", help_text, value=value)
+        samples = CounterMetricFamily(
+            f"{PREFIX}_samples", "Finished samples.", labels=["prompt", "outcome"]
+        )
+        for (prompt, outcome), count in sorted(now.outcomes.items()):
+            samples.add_metric([prompt, outcome], count)
+        yield samples
+        yield GaugeMetricFamily(
+            f"{PREFIX}_requests_in_flight", "Requests handed to the engine and not answered.", value=now.in_flight
+        )
+        startup = GaugeMetricFamily(
+            f"{PREFIX}_startup_seconds", "Seconds of each step of the start-up.", labels=["step"]
+        )
+        for step, seconds in now.startup_seconds.items():
+            startup.add_metric([step], seconds)
+        yield startup
+
+
+class Telemetry:
+    """The server, up between `with` and its end. `port` 0 takes any free port; see `url`.
+
+    The registry is Prometheus' default one unless given, so that vLLM's own metrics are shown too.
+    """
+
+    def __init__(
+        self, progress: Progress, *, host: str, port: int, registry: CollectorRegistry = REGISTRY
+    ) -> None:
+        self._registry = registry
+        self._collector = ProgressCollector(progress)
+        try:
+            self._server = _server(progress, registry, host, port)
+        except OSError as error:
+            raise WorkerError(
+                Reason.INTERNAL,
+                f"Telemetry can't listen on {host} port {port}: {error.strerror}. Another process has the port, "
+                "or the address is not this pod's.",
+            ) from error
+
+    @property
+    def url(self) -> str:
+        """Base URL of the server."""
+        host, port = self._server.server_address[:2]
+        return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
+
+    def __enter__(self) -> Self:
+        self._registry.register(self._collector)
+        Thread(target=self._server.serve_forever, name="telemetry", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._registry.unregister(self._collector)
+
+
+def address(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """Where to listen: $POD_IP, or loopback without one; the contract's port unless $REPHRASE_PORT is set."""
+    return environment.get("POD_IP") or "127.0.0.1", int(environment.get("REPHRASE_PORT") or WORKER_PORT)
+
+
+def _server(progress: Progress, registry: CollectorRegistry, host: str, port: int) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            # A scraper that hangs up is no news; anything else is.
+            if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+                super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = IDLE_SECONDS
+
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                case "/progress":
+                    self._answer(200, "application/json", progress.report().to_json().encode())
+                case "/healthz" if progress.healthy:
+                    self._answer(200, "text/plain", b"ok\n")
+                case "/healthz":
+                    self._answer(503, "text/plain", b"the engine makes no tokens\n")
+                case _:
+                    self._answer(404, "text/plain", b"try /metrics, /progress or /healthz\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Server((host, port), Handler)

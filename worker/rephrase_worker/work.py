@@ -1,0 +1,118 @@
+"""What the generation loop handles: a document with the samples that it still needs, and its rows.
+
+Pure functions of plain data: keys, seeds and rows are made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from rephrase_worker.engine import Completion, GenerationRequest
+from rephrase_worker.render import RenderedDocument
+from rephrase_worker.samples import Key, Sample
+from rephrase_worker.spec import Recipe
+
+if TYPE_CHECKING:
+    from datatrove.data import Document
+
+ERROR_LIMIT = 500
+"""Characters of a sample's `error` at most."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """A document and the samples of it that are not committed yet."""
+
+    id: str
+    text: str
+    error: str | None
+    """Why the document can't be rephrased; its samples are error rows."""
+    missing: list[Key]
+    rendered: RenderedDocument | None = None
+    remaining: int = 0
+    """Samples that have not finished."""
+
+
+class Rows:
+    """Makes the rows of one shard: everything in them that is the same for the whole shard."""
+
+    def __init__(self, recipe: Recipe, *, model: str, revision: str | None) -> None:
+        self._hashes = {prompt.name: prompt.hash for prompt in recipe.prompts}
+        self._rollouts = range(recipe.sampling.rollouts)
+        self._seed = recipe.sampling.seed
+        self._model = model
+        self._revision = revision
+
+    def work(self, document: Document, committed: frozenset[Key] | set[Key]) -> Work:
+        """What is still to be done for a document that the reader gave."""
+        file, position = source_of(document)
+        missing = [
+            key
+            for prompt in self._hashes
+            for rollout in self._rollouts
+            if (key := Key(file, position, prompt, rollout)) not in committed
+        ]
+        return Work(
+            id=document.id,
+            text=document.text,
+            error=document.metadata.get("error"),
+            missing=missing,
+            remaining=len(missing),
+        )
+
+    def request(self, work: Work, key: Key, number: int) -> GenerationRequest:
+        """The request for one sample of a rendered document; `number` makes it unique."""
+        if work.rendered is None:
+            raise ValueError("the document has not been rendered")
+        return GenerationRequest(
+            id=str(number),
+            prompt_token_ids=work.rendered.prompt_token_ids[key.prompt],
+            seed=sample_seed(self._seed, key),
+        )
+
+    def text(self, work: Work, key: Key, completion: Completion) -> Sample:
+        """The row of a sample that the engine completed."""
+        return self._row(work, key, completion=completion, error=None)
+
+    def error(self, work: Work, key: Key, error: str) -> Sample:
+        """The row of a sample that could not be made; `error` is `code: sentence`."""
+        # Characters that no parquet file can hold may come with what the error quotes.
+        clean = error.encode("utf-8", "replace").decode()
+        return self._row(work, key, completion=None, error=clean[:ERROR_LIMIT])
+
+    def _row(self, work: Work, key: Key, *, completion: Completion | None, error: str | None) -> Sample:
+        return Sample(
+            id=work.id,
+            source_file=key.source_file,
+            source_position=key.source_position,
+            rollout=key.rollout,
+            text=None if completion is None else completion.text,
+            error=error,
+            finish_reason=None if completion is None else completion.finish_reason,
+            prompt_tokens=0 if completion is None else completion.prompt_tokens,
+            cached_prompt_tokens=0 if completion is None else completion.cached_prompt_tokens,
+            output_tokens=0 if completion is None else completion.output_tokens,
+            truncated=work.rendered is not None and work.rendered.truncated,
+            prompt=key.prompt,
+            prompt_hash=self._hashes[key.prompt],
+            model=self._model,
+            revision=self._revision,
+            seed=sample_seed(self._seed, key),
+        )
+
+
+def source_of(document: Document) -> tuple[str, int]:
+    """The file and position that the reader noted."""
+    metadata: Mapping[str, object] = document.metadata
+    return str(metadata["source_file"]), int(str(metadata["source_position"]))
+
+
+def sample_seed(seed: int | None, key: Key) -> int | None:
+    """A seed of the sample's own, the same in every attempt; None without a seed in the recipe."""
+    if seed is None:
+        return None
+    digest = sha256("\0".join(map(str, (seed, *key))).encode()).digest()
+    return int.from_bytes(digest[:4]) & 0x7FFF_FFFF
