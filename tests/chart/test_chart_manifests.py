@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from rephrase_operator import settings
 from tests.chart.helm import CHART, ROOT, Manifest, helm, load, of_kind, render, the
 
 KUBERNETES = ["1.33", "1.34", "1.35", "1.36", "1.37"]
@@ -113,6 +114,41 @@ def test_pod_labels_cannot_take_the_place_of_the_selectors() -> None:
         "template"
     ]
     assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "rephrase-operator"
+
+
+def test_the_operator_understands_every_flag_and_gets_what_the_values_say() -> None:
+    assert settings.parse(container()["args"]) == settings.Settings(worker_image="rephrase-worker:0.1.0")
+    values = {
+        "watchNamespaces": ["team-a", "team-b"],
+        "worker": {
+            "image": {"repository": "r.example/w", "tag": "7"},
+            "acceleratorResource": "amd.com/gpu",
+            "securityContext": {"pod": {"fsGroup": 10001}, "container": {"readOnlyRootFilesystem": True}},
+        },
+        "metrics": {"port": 9123},
+        "logLevel": "debug",
+    }
+    told = settings.parse(container(values)["args"])
+    assert told.namespaces == ("team-a", "team-b")
+    assert told.worker_image == "r.example/w:7"
+    assert told.accelerator_resource == "amd.com/gpu"
+    assert told.pod_security_context["fsGroup"] == 10001
+    assert told.pod_security_context["runAsNonRoot"] is True
+    assert told.container_security_context["readOnlyRootFilesystem"] is True
+    assert (told.metrics_port, told.log_level) == (9123, "DEBUG")
+
+
+def test_the_operator_runs_on_cpus_when_there_is_no_accelerator() -> None:
+    assert (
+        settings.parse(container({"worker": {"acceleratorResource": ""}})["args"]).accelerator_resource == ""
+    )
+
+
+def test_the_operator_learns_its_name_and_namespace_from_the_pod() -> None:
+    fields = {env["name"]: env["valueFrom"]["fieldRef"]["fieldPath"] for env in container()["env"]}
+    assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+    told = settings.parse([], {"POD_NAME": "a", "POD_NAMESPACE": "b"})
+    assert (told.identity, told.lease_namespace) == ("a", "b")
 
 
 def test_images_follow_the_charts_version_until_told_otherwise() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rephrase_operator.settings import LEASE_NAME
 from tests.chart.helm import ROOT, Manifest, of_kind, render, the
 
 Rule = tuple[str, str, str, str]
@@ -94,6 +95,11 @@ def test_with_namespaces_the_operator_has_no_cluster_wide_permission(
 def test_the_lease_can_be_held_in_the_operators_own_namespace_only(cluster_wide: list[Manifest]) -> None:
     for namespace, role in bound(cluster_wide):
         assert any(resource == "leases" for _, resource, _, _ in rules(role)) == (namespace == "rephrase")
+
+
+def test_the_lease_that_may_be_held_is_the_operators(cluster_wide: list[Manifest]) -> None:
+    names = {rule[2] for _, role in bound(cluster_wide) for rule in rules(role) if rule[3] == "update"}
+    assert names == {"", LEASE_NAME}
 
 
 def test_an_account_of_the_installers_own_is_bound_and_not_created() -> None:

@@ -11,7 +11,12 @@ import pytest
 from tests.chart.helm import CHART, ROOT, Manifest, load, refusal
 
 (DEFAULTS,) = load((CHART / "values.yaml").read_text())
-FREE_MAPS = {"resources", "metrics.service.annotations"}
+FREE_MAPS = {
+    "resources",
+    "metrics.service.annotations",
+    "worker.securityContext.pod",
+    "worker.securityContext.container",
+}
 """Values that the user replaces as a whole."""
 
 
