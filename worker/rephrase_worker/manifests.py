@@ -59,6 +59,8 @@ class Account(Contract):
     """Documents of the source, those of missing shards included."""
     documents_exact: bool
     """False when the documents of missing shards are an estimate."""
+    unfinished_files: list[str]
+    """Final files of shards without a manifest: whole, but in none of the figures. The first 1,000."""
     prompts: dict[str, PromptTotals]
 
 

@@ -92,7 +92,7 @@ def _claim(store: Store, recipe: Recipe) -> Recipe:
 
 
 def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
-    """The recipe that is frozen at the destination, None if there is none. Raises WorkerError(OUTPUT_IN_USE)."""
+    """The recipe that is frozen at the destination, if any. Raises WorkerError(OUTPUT_IN_USE)."""
     try:
         content = store.read(layout.RECIPE)
     except (FileNotFoundError, NotADirectoryError):

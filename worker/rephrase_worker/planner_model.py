@@ -56,7 +56,7 @@ def pin_model(model: Model) -> str | None:
 
 
 def pin_dataset(source: Source) -> tuple[str, str | None]:
-    """`source.uri` with the commit in it, and that commit. Sources that are not on the Hub stay as they are."""
+    """`source.uri` with the commit in it, and that commit. Sources elsewhere stay as they are."""
     match = _DATASET.match(source.uri)
     if match is None:
         return source.uri, None

@@ -98,7 +98,7 @@ def total_documents(listing: SourceListing, recipe: Recipe, shards: list[ShardPl
 
 
 def _equal(target: int) -> Callable[[int], int]:
-    return lambda remaining: target
+    return lambda _: target
 
 
 def _tapered(target: int, parallelism: int) -> Callable[[int], int]:
@@ -156,7 +156,7 @@ def _range(take: _Take, done: int, documents: int) -> tuple[Range, bool]:
     if file.compression is not None:
         return Range(file=file, start=0, end=None, max_documents=take.limit), take.exact
     whole = done == 0 and last
-    # Where maxDocuments cuts the file, its last range may read on to the file's end to find as many as it can.
+    # Where maxDocuments cuts the file, its last range may read on to the file's end to find its share.
     end = file.size if last else _offset(file, done + documents)
     limit = documents if last and take.limit is not None else None
     return Range(file=file, start=_offset(file, done), end=end, max_documents=limit), whole and take.exact

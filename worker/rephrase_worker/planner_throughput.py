@@ -37,7 +37,7 @@ _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])")
 
 
 def tokens_per_second(model: str) -> int:
-    """Output tokens per second and GPU of a model, by its name; of the nearest known size for an unknown one."""
+    """Output tokens per second and GPU of a model; of the nearest known size when its name is unknown."""
     name = model.rstrip("/").rpartition("/")[2].lower()
     known = _TOKENS_PER_SECOND.get(name)
     if known is not None:

@@ -21,7 +21,7 @@ from rephrase_worker.readers_row import Row
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
 
 
-class ShardReader(PipelineStep):  # type: ignore[misc]  # datatrove is untyped
+class ShardReader(PipelineStep):
     """DataTrove reader of one planned shard.
 
     Each document's metadata holds `source_file` and `source_position`, and `error` (`code: sentence`)
@@ -40,7 +40,12 @@ class ShardReader(PipelineStep):  # type: ignore[misc]  # datatrove is untyped
         self._shard = shard
         self._source = source
 
-    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+    def run(
+        self,
+        data: DocumentsPipeline = None,
+        rank: int = 0,  # noqa: ARG002  # DataTrove's signature
+        world_size: int = 1,  # noqa: ARG002
+    ) -> Iterator[Document]:
         """The shard's documents. Rank and world size mean nothing here: the plan says what is read."""
         if data is not None:
             yield from data

@@ -18,7 +18,7 @@ def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
     stream = sources_lines.buffered(file)
     position = range_.start
     if position > 0:
-        # A line starts here exactly if the byte before ends one: what is left of that line is another range's.
+        # A line starts here exactly if the byte before ends one; else the rest of it is another range's.
         position -= 1
         stream.seek(position)
         while skipped := stream.readline(_SKIP_BYTES):
@@ -36,7 +36,7 @@ def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
 
 
 def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], source: Source) -> Iterator[Row]:
-    """All documents of a compressed file, which is not empty. Position: line number from 0, blank lines counted."""
+    """All documents of a compressed file. Position: line number from 0, blank lines counted."""
     stream = sources_lines.decompressed(file, compression)
     for number, line in enumerate(sources_lines.lines(stream)):
         content = sources_lines.content(line, first_of_file=number == 0)
@@ -50,7 +50,7 @@ def _row(position: int, content: bytes, source: Source) -> Row:
         record = sources_lines.parse(content)
         id_ = _id(record.get(source.id_field)) if source.id_field is not None else None
         return Row(position, id_, sources_lines.text_of(record, source.text_field), None)
-    except sources_lines.NotADocument as error:
+    except sources_lines.UnusableDocumentError as error:
         return Row(position, id_, "", str(error))
 
 

@@ -54,7 +54,7 @@ def _group_rows(
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Python values. Strings come as bytes: parquet files may hold invalid UTF-8, which must not end the batch."""
+    """Python values, strings as bytes: invalid UTF-8 occurs in parquet files and must not end the batch."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if (
@@ -70,17 +70,17 @@ def _row(position: int, id_: Any, text: Any, source: Source) -> Row:
     name = id_.decode(errors="replace") if isinstance(id_, bytes) else None if id_ is None else str(id_)
     try:
         return Row(position, name, _text(text, source.text_field), None)
-    except sources_lines.NotADocument as error:
+    except sources_lines.UnusableDocumentError as error:
         return Row(position, name, "", str(error))
 
 
 def _text(value: bytes | None, field: str) -> str:
     if value is None:
-        raise sources_lines.NotADocument("missing_text", f"the column {field} is null")
+        raise sources_lines.UnusableDocumentError("missing_text", f"the column {field} is null")
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
-        raise sources_lines.NotADocument(
+        raise sources_lines.UnusableDocumentError(
             "not_utf8", f"byte {error.start} of the text is not UTF-8"
         ) from error
     return sources_lines.checked(text)

@@ -1,5 +1,6 @@
-"""Merging segments into a final file, and accounting for it. Everything is columns: a shard has millions of rows.
+"""Merging segments into a final file, and accounting for it.
 
+Everything is columns: a shard may have millions of rows.
 A key is, within one prompt, (index of the file in the plan, position, rollout). Final files are sorted by it.
 """
 
@@ -64,7 +65,7 @@ def write_merged(
 
 
 def account(store: Store, path: str, files: Mapping[str, int], expected: Keys) -> PromptAccount:
-    """The account of a committed final file. Raises WorkerError(INTERNAL) when its keys are not the expected ones."""
+    """The account of a committed final file. Raises WorkerError(INTERNAL) when keys are not as expected."""
     with store.open(path) as file:
         table = pq.read_table(pa.PythonFile(file, mode="r"), columns=_ACCOUNT_COLUMNS)
     _require(_keys(table, files), expected, files, path)

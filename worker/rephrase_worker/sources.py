@@ -61,8 +61,10 @@ def etag(info: Mapping[str, Any]) -> str:
 
 
 def is_undecodable(error: BaseException) -> bool:
-    """Whether pyarrow says that a file's content is broken. Errors of the network and of storage carry an errno
-    or a class of their own, and say nothing about the content."""
+    """Whether pyarrow says that a file's content is broken.
+
+    Errors of network and storage carry an errno or a class of their own, and say nothing about the content.
+    """
     return isinstance(error, pa.ArrowException) or (type(error) is OSError and error.errno is None)
 
 
@@ -101,7 +103,7 @@ def _protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
 
 
 def _match(fs: AbstractFileSystem, path: str) -> tuple[str, dict[str, dict[str, Any]], bool]:
-    """Root, matching files' infos by path relative to it, and whether they were asked for by name or pattern."""
+    """Root, infos of matching files by path relative to it, and whether a name or pattern asked for them."""
     if has_magic(path) and not fs.exists(path):
         root = _fixed_folder(path)
         pattern = path[len(root) :].lstrip("/")
@@ -122,7 +124,7 @@ def _fixed_folder(pattern: str) -> str:
 
 
 def _visible(root: str, infos: Mapping[str, dict[str, Any]], pattern: str) -> dict[str, dict[str, Any]]:
-    """Files by relative path, without hidden and underscored ones, unless the pattern spells such a name out."""
+    """Files by relative path, without hidden and underscored ones unless the pattern spells that out."""
     spelled_out = {part[0] for part in pattern.split("/") if part}
     skipped = tuple({".", "_"} - spelled_out)
     visible = {}

@@ -198,7 +198,7 @@ def _check_lines(found: FoundFile, lines: Sequence[bytes], source: Source) -> No
     for content in contents:
         try:
             records.append(sources_lines.parse(content))
-        except sources_lines.NotADocument as error:
+        except sources_lines.UnusableDocumentError as error:
             problems.append(str(error))
     if not records:
         if len(contents) == 1 and len(contents[0]) >= SAMPLE_BYTES and contents[0].startswith(b"{"):

@@ -17,7 +17,7 @@ import pyarrow as pa
 _BUFFER_BYTES = 1 << 20
 
 
-class NotADocument(ValueError):
+class UnusableDocumentError(ValueError):
     """A line, a row or a value that can't be rephrased. `code` is machine-readable."""
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -31,7 +31,7 @@ def buffered(file: IO[bytes]) -> io.BufferedReader:
 
 
 def decompressed(file: IO[bytes], compression: Literal["gzip", "zstd"]) -> io.BufferedReader:
-    """The decompressed content, several members or frames included. Raises OSError when it is broken or cut off."""
+    """The decompressed content, all members or frames. Raises OSError when it is broken or cut off."""
     stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
     return io.BufferedReader(stream, _BUFFER_BYTES)
 
@@ -52,7 +52,7 @@ def content(line: bytes, *, first_of_file: bool) -> bytes:
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """The object that a line holds. Raises NotADocument.
+    """The object that a line holds. Raises UnusableDocumentError.
 
     orjson is strict; what it refuses is tried again with the standard library, which lets NaN and
     escaped lone surrogates pass: both occur in the wild, next to text that is fine.
@@ -62,26 +62,28 @@ def parse(line: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         value = _parse_leniently(line)
     if not isinstance(value, dict):
-        raise NotADocument("not_an_object", f"the line holds a JSON {_json_type(value)}, not an object")
+        raise UnusableDocumentError(
+            "not_an_object", f"the line holds a JSON {_json_type(value)}, not an object"
+        )
     return value
 
 
 def text_of(record: dict[str, Any], field: str) -> str:
-    """The document's text. Raises NotADocument when there is none."""
+    """The document's text. Raises UnusableDocumentError when there is none."""
     value = record.get(field)
     if value is None:
-        raise NotADocument("missing_text", f"the field {field} is absent or null")
+        raise UnusableDocumentError("missing_text", f"the field {field} is absent or null")
     if not isinstance(value, str):
-        raise NotADocument(
+        raise UnusableDocumentError(
             "text_not_string", f"the field {field} is a JSON {_json_type(value)}, not a string"
         )
     return checked(value)
 
 
 def checked(text: str) -> str:
-    """The text with lone surrogates replaced, which no UTF-8 file can hold. Raises NotADocument when it is blank."""
+    """The text with lone surrogates replaced, which UTF-8 can't hold. Raises when it is blank."""
     if not text or text.isspace():
-        raise NotADocument("empty_text", "the text is empty")
+        raise UnusableDocumentError("empty_text", "the text is empty")
     return without_surrogates(text)
 
 
@@ -98,9 +100,9 @@ def _parse_leniently(line: bytes) -> Any:
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise NotADocument("not_utf8", f"byte {error.start} of the line is not UTF-8") from error
+        raise UnusableDocumentError("not_utf8", f"byte {error.start} of the line is not UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise NotADocument("invalid_json", f"the line is not JSON ({error})"[:200]) from error
+        raise UnusableDocumentError("invalid_json", f"the line is not JSON ({error})"[:200]) from error
 
 
 def _json_type(value: Any) -> str:

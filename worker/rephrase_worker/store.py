@@ -26,7 +26,7 @@ _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
 _RACE_ATTEMPTS = 20
 
 _PERMANENT = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, NotImplementedError)
-"""Errors that every other node would meet as well: no permission, no such bucket, a file where a folder should be."""
+"""Errors that every node would meet: no permission, no such bucket, a file where a folder should be."""
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Store:
             return self._write(path, lambda: store_local.create_from_file(self._local_path(path), local))
 
         def put() -> None:
-            self._folder.fs.put_file(str(local), self._folder._join(path), mode="create")
+            self._folder.put_file(str(local), path, mode="create")
 
         return self._write(path, lambda: self._create_object(put))
 
@@ -129,10 +129,10 @@ class Store:
             self._write(folder, lambda: store_local.remove_temporary(self._local_path(folder)))
 
     def _local_path(self, path: str) -> Path:
-        return Path(self._folder._join(path))
+        return Path(self._folder.resolve_paths(path))
 
     def _pipe(self, path: str, data: bytes, mode: str) -> None:
-        self._folder.fs.pipe_file(self._folder._join(path), data, mode=mode)
+        self._folder.pipe_file(path, data, mode=mode)
 
     def _create_object(self, put: Callable[[], None]) -> bool:
         """Runs a conditional put; False when the condition did not hold."""

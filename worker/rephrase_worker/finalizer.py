@@ -1,0 +1,166 @@
+"""Finalizing: proves that every planned sample is accounted for, and describes the dataset.
+
+Everything written here is derived from recipe, plan and manifests, holds no time and no chance, and is
+replaced atomically: running it again gives the same bytes, and running it after failed shards were
+mended brings card and report up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rephrase_worker import layout, manifests
+from rephrase_worker.finalizer_card import card
+from rephrase_worker.finalizer_report import report
+from rephrase_worker.manifests import Account, Manifest, PromptTotals
+from rephrase_worker.plan import Plan
+from rephrase_worker.planner import read_plan, read_shard
+from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
+from rephrase_worker.store import Store
+
+_THREADS = 16
+_LISTED = 1_000
+"""Shards and files that an account names: enough to see what happened, few enough to read."""
+
+
+def finalize(recipe: Recipe) -> FinalReport:
+    """Writes account, card and report, and removes the segments of finished shards.
+
+    Shards without a manifest are no error: their samples are counted as missing. Raises WorkerError:
+    PLAN_MISSING when the job was not planned, ACCOUNT_MISMATCH when the figures contradict each other.
+    """
+    store = Store(recipe.output.uri)
+    plan = read_plan(store)
+    if plan.recipe_hash != recipe.hash:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} was planned from another recipe. Finalize with the recipe it holds.",
+        )
+    finished = _read_manifests(store, plan)
+    unfinished_files = _check_files(store, recipe, plan, finished)
+    account = add_up(recipe, plan, finished, _planned_documents(store, plan, finished), unfinished_files)
+    store.replace(layout.ACCOUNT, account.to_json().encode())
+    store.replace(layout.REPORT, report(recipe, plan, account).encode())
+    store.replace(layout.CARD, card(recipe, plan, account).encode())
+    _clean_up(store, recipe, plan, finished)
+    totals = manifests.add(account.prompts.values())
+    return FinalReport(
+        documents=account.documents,
+        samples_text=totals.text,
+        samples_error=totals.error,
+        samples_missing=sum(prompt.missing for prompt in account.prompts.values()),
+        prompt_tokens=totals.prompt_tokens,
+        output_tokens=totals.output_tokens,
+    )
+
+
+def add_up(
+    recipe: Recipe,
+    plan: Plan,
+    finished: Sequence[Manifest],
+    missing_documents: int,
+    unfinished_files: Sequence[str],
+) -> Account:
+    """The job's account: planned = text + error + missing, for every prompt. Pure.
+
+    `missing_documents` are those that the plan gives the shards without a manifest. Raises
+    WorkerError(ACCOUNT_MISMATCH) when the manifests contradict themselves, each other or the plan.
+    """
+    done = {manifest.shard for manifest in finished}
+    missing_shards = [shard for shard in range(plan.shards) if shard not in done]
+    for manifest in finished:
+        _check_manifest(recipe, plan, manifest)
+    found = sum(manifest.documents for manifest in finished)
+    if plan.documents_exact:
+        # Exact in sum, though the single shards' figures may be estimates: a counted file is cut by bytes.
+        missing_documents = plan.documents - found
+        if missing_documents < 0 or (missing_documents > 0 and not missing_shards):
+            raise _mismatch(f"the plan has {plan.documents} documents, the manifests have {found}")
+    rollouts = recipe.sampling.rollouts
+    totals = {}
+    for prompt in recipe.prompts:
+        sums = manifests.add(manifest.prompts[prompt.name] for manifest in finished)
+        totals[prompt.name] = PromptTotals(
+            **sums.model_dump(),
+            planned=(found + missing_documents) * rollouts,
+            missing=missing_documents * rollouts,
+        )
+    return Account(
+        recipe_hash=recipe.hash,
+        shards=plan.shards,
+        missing_shards=missing_shards[:_LISTED],
+        documents=found + missing_documents,
+        documents_exact=plan.documents_exact or not missing_shards,
+        unfinished_files=list(unfinished_files[:_LISTED]),
+        prompts=totals,
+    )
+
+
+def _check_manifest(recipe: Recipe, plan: Plan, manifest: Manifest) -> None:
+    where = f"the manifest of shard {manifest.shard}"
+    if manifest.shard >= plan.shards or manifest.recipe_hash != recipe.hash:
+        raise _mismatch(f"{where} is of another plan")
+    if set(manifest.prompts) != {prompt.name for prompt in recipe.prompts}:
+        raise _mismatch(f"{where} has other prompts than the recipe")
+    wanted = manifest.documents * recipe.sampling.rollouts
+    for name, account in manifest.prompts.items():
+        if account.text + account.error != wanted or sum(account.errors.values()) != account.error:
+            raise _mismatch(
+                f"{where} has {account.text} texts and {account.error} errors for prompt {name}, and "
+                f"{manifest.documents} documents with {recipe.sampling.rollouts} rollouts each"
+            )
+
+
+def _mismatch(problem: str) -> WorkerError:
+    return WorkerError(
+        Reason.ACCOUNT_MISMATCH,
+        f"The account does not add up: {problem}. The dataset was changed by something else, or this is a "
+        "defect; nothing was removed.",
+    )
+
+
+def _read_manifests(store: Store, plan: Plan) -> list[Manifest]:
+    """The manifests that are there, by shard."""
+    paths = [path for path in store.list(layout.MANIFESTS) if path.endswith(".json")]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = [Manifest.model_validate_json(content) for content in pool.map(store.read, paths)]
+    if [layout.manifest(manifest.shard) for manifest in read] != paths or len(read) > plan.shards:
+        raise _mismatch("the manifests' names are not those of the plan's shards")
+    return read
+
+
+def _planned_documents(store: Store, plan: Plan, finished: Sequence[Manifest]) -> int:
+    """Documents that the plan gives to the shards without a manifest."""
+    done = {manifest.shard for manifest in finished}
+    missing = [shard for shard in range(plan.shards) if shard not in done]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return sum(shard.documents for shard in pool.map(lambda number: read_shard(store, number), missing))
+
+
+def _check_files(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> list[str]:
+    """Makes sure that all accounted files are there. Returns the files of unfinished shards."""
+    unfinished: list[str] = []
+    for prompt in recipe.prompts:
+        there = set(store.list(prompt.name))
+        expected = {layout.sample_file(prompt.name, manifest.shard) for manifest in finished}
+        if gone := sorted(expected - there):
+            raise _mismatch(f"{len(gone)} final files are gone, {gone[0]} for one")
+        planned = {layout.sample_file(prompt.name, shard) for shard in range(plan.shards)}
+        if foreign := sorted(there - planned):
+            raise _mismatch(f"{foreign[0]} is none of the job's files")
+        unfinished += sorted(there - expected)
+    return unfinished
+
+
+def _clean_up(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> None:
+    """Removes what only work in progress needs; unfinished shards keep their segments for a retry."""
+    if len(finished) == plan.shards:
+        store.remove_tree(layout.SEGMENTS)
+    else:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            folders = [layout.segments_dir(manifest.shard) for manifest in finished]
+            for _ in pool.map(store.remove_tree, folders):
+                pass
+    for folder in (layout.MANIFESTS, *(prompt.name for prompt in recipe.prompts)):
+        store.remove_temporary(folder)
