@@ -1,0 +1,182 @@
+"""A small Kubernetes client: what the controllers and the kubelet know of the API server, local or real."""
+
+import asyncio
+import base64
+import json
+import logging
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from localcluster.clock import stamp
+from localcluster.errors import ApiError, Object
+
+log = logging.getLogger(__name__)
+MERGE = "application/merge-patch+json"
+
+
+class Client:
+    """Requests against one API server. Paths start at `/api` or `/apis`; failures are ApiErrors."""
+
+    def __init__(self, server: str, token: str = "", context: ssl.SSLContext | None = None) -> None:
+        self._server = server.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._context = context
+        self._session: ClientSession | None = None
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path) -> "Client":
+        """The current context of a kubeconfig; tokens and client certificates, in files or inline."""
+        config = yaml.safe_load(path.read_text())
+
+        def named(kind: str, name: str) -> Object:
+            return next(dict(one[kind]) for one in config[kind + "s"] if one["name"] == name)
+
+        def material(entry: Object, key: str) -> str | None:
+            if key + "-data" in entry:
+                with tempfile.NamedTemporaryFile(delete=False) as file:
+                    file.write(base64.b64decode(entry[key + "-data"]))
+                return file.name
+            return str(path.parent / entry[key]) if key in entry else None
+
+        context = named("context", config["current-context"])
+        cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
+        tls = None
+        if cluster["server"].startswith("https"):
+            tls = ssl.create_default_context(cafile=material(cluster, "certificate-authority"))
+            if cluster.get("insecure-skip-tls-verify"):
+                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+            if certificate := material(user, "client-certificate"):
+                tls.load_cert_chain(certificate, material(user, "client-key"))
+        return cls(cluster["server"], user.get("token", ""), tls)
+
+    async def __aenter__(self) -> "Client":
+        connector = TCPConnector(limit=0, ssl=self._context or True)
+        self._session = ClientSession(headers=self._headers, connector=connector, timeout=ClientTimeout(total=30))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    @property
+    def session(self) -> ClientSession:
+        assert self._session is not None, "use the client as a context manager"
+        return self._session
+
+    async def request(self, method: str, path: str, body: Any = None, kind: str = "application/json",
+                      **params: str) -> Any:
+        data = None if body is None else json.dumps(body)
+        async with self.session.request(method, self._server + path, data=data, params=params,
+                                        headers={"Content-Type": kind}) as response:
+            answer = await response.json()
+            if response.status >= 400:
+                raise ApiError(response.status, answer.get("message", ""), answer.get("reason", ""))
+            return answer
+
+    async def get(self, path: str, **params: str) -> Any:
+        return await self.request("GET", path, **params)
+
+    async def patch(self, path: str, body: Object) -> Any:
+        return await self.request("PATCH", path, body, MERGE)
+
+    async def delete(self, path: str, **options: Any) -> bool:
+        """False when there is nothing (or no longer this one) to delete."""
+        try:
+            await self.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+            return False
+        return True
+
+    async def watch(self, path: str, version: str, **params: str) -> Any:
+        """Yields (type, object) until the server ends the watch."""
+        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **params}
+        async with self.session.get(self._server + path, params=query, timeout=ClientTimeout(sock_read=60)) as response:
+            if response.status >= 400:
+                raise ApiError(response.status, await response.text())
+            buffer = b""
+            async for chunk in response.content.iter_any():
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    event = json.loads(line)
+                    yield event["type"], event["object"]
+
+    async def event(self, obj: Object, kind: str, reason: str, message: str) -> None:
+        """Report something about an object for `kubectl describe`."""
+        meta, moment = obj["metadata"], stamp()
+        namespace = meta.get("namespace", "default")
+        body = {"metadata": {"generateName": meta["name"] + ".", "namespace": namespace}, "type": kind,
+                "reason": reason, "message": message, "count": 1, "firstTimestamp": moment, "lastTimestamp": moment,
+                "apiVersion": "v1", "kind": "Event", "source": {"component": "localcluster"},
+                "involvedObject": {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": meta["name"],
+                                   "namespace": meta.get("namespace", ""), "uid": meta["uid"]}}
+        try:
+            await self.request("POST", f"/api/v1/namespaces/{namespace}/events", body)
+        except ApiError as error:
+            if error.code not in (403, 404):  # the namespace is on its way out
+                raise
+
+
+def path_of(obj: Object, plural: str, subresource: str = "") -> str:
+    """Where an object lives."""
+    root = "/apis/" if "/" in obj["apiVersion"] else "/api/"
+    namespace = obj["metadata"].get("namespace")
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    tail = f"/{subresource}" if subresource else ""
+    return f"{root}{obj['apiVersion']}{scope}/{plural}/{obj['metadata']['name']}{tail}"
+
+
+class Informer:
+    """A list-and-watch of one collection: keeps a copy by uid and calls `handler(type, object)` on every change."""
+
+    def __init__(self, client: Client, path: str, handler: Callable[[str, Object], None], **selectors: str) -> None:
+        self.objects: dict[str, Object] = {}
+        self._client, self._path, self._handler, self._selectors = client, path, handler, selectors
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(list(self.objects.values()))
+
+    def learn(self, obj: Object) -> None:
+        """Take in the answer of a write, so that the next look at the copy includes it."""
+        known = self.objects.get(obj["metadata"]["uid"])
+        if known is None or int(known["metadata"]["resourceVersion"]) < int(obj["metadata"]["resourceVersion"]):
+            self.objects[obj["metadata"]["uid"]] = obj
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except (ApiError, ClientError, TimeoutError) as failure:
+                log.debug("watch of %s ended: %s", self._path, failure)
+                await asyncio.sleep(0.5)
+
+    async def _list_and_watch(self) -> None:
+        listed = await self._client.get(self._path, **self._selectors)
+        common = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
+        fresh = {obj["metadata"]["uid"]: {**common, **obj} for obj in listed["items"]}
+        gone = [obj for uid, obj in self.objects.items() if uid not in fresh]
+        self.objects = fresh
+        for obj in gone:
+            self._handler("DELETED", obj)
+        for obj in fresh.values():
+            self._handler("ADDED", obj)
+        version = listed["metadata"]["resourceVersion"]
+        while True:
+            async for kind, obj in self._client.watch(self._path, version, **self._selectors):
+                if kind == "ERROR":
+                    return
+                version = obj["metadata"]["resourceVersion"]
+                if kind == "BOOKMARK":
+                    continue
+                if kind == "DELETED":
+                    self.objects.pop(obj["metadata"]["uid"], None)
+                else:
+                    self.learn(obj)
+                self._handler(kind, obj)

@@ -1,0 +1,105 @@
+"""Deletion that others have to finish: owned objects, foreground and orphan deletion, the contents of namespaces."""
+
+import asyncio
+import logging
+
+from localcluster.client import Client, Informer, path_of
+from localcluster.errors import ApiError, Object
+
+log = logging.getLogger(__name__)
+Row = tuple[str, Object]
+"""A plural, and an object of that kind."""
+
+
+class GarbageCollector:
+    """Watches every kind there is."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._informers: dict[tuple[str, str], tuple[str, Informer]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._discover(group)
+                self._changed.clear()
+                try:
+                    await self._collect([(plural, obj) for plural, kept in self._informers.values() for obj in kept])
+                except ApiError as error:
+                    log.debug("garbage collection, to be tried again: %s", error)
+                try:
+                    await asyncio.wait_for(self._changed.wait(), 1)
+                except TimeoutError:
+                    continue
+
+    async def _discover(self, group: asyncio.TaskGroup) -> None:
+        groups = (await self._client.get("/apis"))["groups"]
+        for version in ["v1"] + [one["groupVersion"] for each in groups for one in each["versions"]]:
+            root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+            for one in (await self._client.get(root))["resources"]:
+                key = (version, one["kind"])
+                if "watch" in one["verbs"] and "/" not in one["name"] and key not in self._informers:
+                    informer = Informer(self._client, f"{root}/{one['name']}", lambda kind, obj: self._changed.set())
+                    self._informers[key] = one["name"], informer
+                    group.create_task(informer.run())
+
+    async def _collect(self, rows: list[Row]) -> None:
+        present = {obj["metadata"]["uid"] for _, obj in rows}
+        children: dict[str, list[Row]] = {}
+        for plural, obj in rows:
+            for ref in obj["metadata"].get("ownerReferences", ()):
+                children.setdefault(ref["uid"], []).append((plural, obj))
+        for plural, obj in rows:
+            meta = obj["metadata"]
+            if meta.get("deletionTimestamp"):
+                await self._finish(plural, obj, children.get(meta["uid"], []), rows)
+            elif (refs := meta.get("ownerReferences")) and present.isdisjoint(ref["uid"] for ref in refs):
+                if not any([await self._lives(ref, meta.get("namespace")) for ref in refs]):
+                    await self._delete([(plural, obj)])
+
+    async def _lives(self, ref: Object, namespace: str | None) -> bool:
+        """Ask the server itself about an owner: the copies may be behind."""
+        plural, _ = self._informers.get((ref["apiVersion"], ref["kind"]), ("", None))
+        owners = [{"apiVersion": ref["apiVersion"], "metadata": {"name": ref["name"], "namespace": scope}}
+                  for scope in (namespace, None)]
+        for owner in owners if plural else ():
+            try:
+                if (await self._client.get(path_of(owner, plural)))["metadata"]["uid"] == ref["uid"]:
+                    return True
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        return not plural
+
+    async def _finish(self, plural: str, obj: Object, children: list[Row], rows: list[Row]) -> None:
+        meta, finalizers = obj["metadata"], obj["metadata"].get("finalizers", ())
+        if plural == "namespaces" and obj["spec"].get("finalizers"):
+            inside = [row for row in rows if row[1]["metadata"].get("namespace") == meta["name"]]
+            await self._delete(inside)
+            if not inside:
+                await self._client.request("PUT", path_of(obj, plural, "finalize"), {**obj, "spec": {"finalizers": []}})
+        if "foregroundDeletion" in finalizers:
+            await self._delete(children)
+            blocking = [ref for _, one in children for ref in one["metadata"]["ownerReferences"]
+                        if ref["uid"] == meta["uid"] and ref.get("blockOwnerDeletion")]
+            if not blocking:
+                await self._drop(plural, obj, "foregroundDeletion")
+        if "orphan" in finalizers:
+            for kind, one in children:
+                kept = [ref for ref in one["metadata"]["ownerReferences"] if ref["uid"] != meta["uid"]]
+                await self._client.patch(path_of(one, kind), {"metadata": {"ownerReferences": kept}})
+            await self._drop(plural, obj, "orphan")
+
+    async def _delete(self, rows: list[Row]) -> None:
+        for plural, obj in rows:
+            if not obj["metadata"].get("deletionTimestamp"):
+                await self._client.delete(path_of(obj, plural), propagationPolicy="Background",
+                                          preconditions={"uid": obj["metadata"]["uid"]})
+
+    async def _drop(self, plural: str, obj: Object, finalizer: str) -> None:
+        meta = obj["metadata"]
+        kept = [one for one in meta["finalizers"] if one != finalizer]
+        await self._client.patch(path_of(obj, plural), {"metadata": {
+            "uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": kept}})

@@ -1,0 +1,82 @@
+"""CEL rules of custom resources (`x-kubernetes-validations`), evaluated by Google's cel-cpp.
+
+Of Kubernetes' own libraries only strings and optionals are here, `self` has no declared type, and there are no cost
+limits: a rule that passes here can be refused by a real API server when its CRD is created.
+"""
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_optional, ext_strings
+
+from localcluster.errors import Cause, Object
+
+_RESERVED = {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
+             "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}
+_ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
+_ENV = cel.NewEnv(variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
+                  extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()])
+
+
+@lru_cache(maxsize=1024)
+def program(expression: str) -> Any:
+    """A compiled expression. Raises RuntimeError when it does not compile."""
+    return _ENV.compile(expression)
+
+
+def check_rules(schema: Object, value: Any, path: str, old: Any) -> list[Cause]:
+    """Causes from the rules of this node of the schema. Rules that name oldSelf wait for something to compare with."""
+    rules = schema.get("x-kubernetes-validations", ())
+    if not rules or value is None:
+        return []
+    causes = []
+    variables = {"self": typed(schema, value), "oldSelf": None if old is None else typed(schema, old)}
+    for rule in rules:
+        transition = re.search(r"\boldSelf\b", rule["rule"])
+        if (transition and old is None) or (not transition and value == old):
+            continue
+        result = program(rule["rule"]).eval(data=variables)
+        if result.value() is True:
+            continue
+        message = rule.get("message") or f"failed rule: {' '.join(rule['rule'].split())}"
+        if result.type() == cel.Type.ERROR:
+            message = f"rule evaluation error: {result.value()}"
+        elif "messageExpression" in rule:
+            message = program(rule["messageExpression"]).eval(data=variables).value()
+        causes.append(_cause(rule, message, path, value))
+    return causes
+
+
+def _cause(rule: Object, message: str, path: str, value: Any) -> Cause:
+    reason = rule.get("reason", "FieldValueInvalid")
+    field = (path + rule.get("fieldPath", "")).lstrip(".") or "<nil>"
+    shown = '"object"' if isinstance(value, dict) else '"array"' if isinstance(value, list) else json.dumps(value)
+    text = {"FieldValueForbidden": f"Forbidden: {message}", "FieldValueRequired": f"Required value: {message}",
+            "FieldValueDuplicate": f"Duplicate value: {shown}"}.get(reason, f"Invalid value: {shown}: {message}")
+    return Cause(field, reason, text)
+
+
+def typed(schema: Object, value: Any) -> Any:
+    """A value as CEL sees it: numbers of the declared type, property names escaped."""
+    if isinstance(value, dict):
+        properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        items = {escape(key) if key in properties else key:
+                 typed(properties.get(key, extra if isinstance(extra, dict) else {}), item)
+                 for key, item in value.items()}
+        if "metadata" in items and not properties.get("metadata", {}).get("properties") and "apiVersion" in items:
+            items["metadata"] = {key: items["metadata"][key] for key in ("name", "generateName")
+                                 if key in items["metadata"]}
+        return items
+    if isinstance(value, list):
+        return [typed(schema.get("items", {}), item) for item in value]
+    return float(value) if schema.get("type") == "number" and isinstance(value, int) else value
+
+
+def escape(name: str) -> str:
+    """A property name that is no CEL identifier, escaped as Kubernetes does."""
+    if name in _RESERVED:
+        return f"__{name}__"
+    return re.sub(r"__|[.\-/]", lambda found: _ESCAPES[found.group()], name)
