@@ -18,20 +18,21 @@ COPY . .
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python AS operator-packages
-RUN python -m venv /app
+RUN python -m venv --without-pip /app
 COPY requirements/operator.txt requirements/
-RUN /app/bin/pip install --no-deps --requirement requirements/operator.txt
+RUN pip --python /app/bin/python install --no-deps --requirement requirements/operator.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    /app/bin/pip install --no-deps /wheels/*.whl
+    pip --python /app/bin/python install --no-deps /wheels/*.whl
 
 FROM python AS worker-cpu-packages
-RUN python -m venv /app
+RUN python -m venv --without-pip /app
 COPY requirements/torch.txt requirements/worker-cpu.txt requirements/
-RUN /app/bin/pip install --no-deps --extra-index-url https://download.pytorch.org/whl/cpu \
-        --requirement requirements/torch.txt \
-    && /app/bin/pip install --no-deps --requirement requirements/worker-cpu.txt
+RUN pip --python /app/bin/python install --no-deps \
+        --extra-index-url https://download.pytorch.org/whl/cpu --requirement requirements/torch.txt \
+    && pip --python /app/bin/python install --no-deps \
+        --requirement requirements/worker-cpu.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    /app/bin/pip install --no-deps /wheels/*.whl
+    pip --python /app/bin/python install --no-deps /wheels/*.whl
 
 FROM python:3.11-slim-bookworm AS operator
 ARG VERSION=0.1.0
