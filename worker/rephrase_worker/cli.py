@@ -7,12 +7,10 @@ message and ends with an exit code of `spec.ExitCode`. Nothing of the environmen
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import multiprocessing
 import os
 import sys
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from pydantic import ValidationError
 from rephrase_worker.clock import MonotonicClock
 from rephrase_worker.progress import Progress
 from rephrase_worker.render import check_templates
+from rephrase_worker.signals import Terminated, on_sigterm, terminate
 from rephrase_worker.spec import (
     Contract,
     Engine,
@@ -40,6 +39,8 @@ from rephrase_worker.termination import Report, TerminationMessage
 log = logging.getLogger("rephrase_worker")
 
 C = TypeVar("C", bound=Contract)
+Outcome = tuple[Report, ExitCode]
+Command = Callable[[argparse.Namespace], Outcome]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(argv: Sequence[str] | None = None) -> ExitCode:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. Only for the main thread."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(
         stream=sys.stderr,
@@ -66,44 +67,47 @@ def run(argv: Sequence[str] | None = None) -> ExitCode:
         format="%(asctime)s level=%(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
-    message = TerminationMessage.from_environment()
-    command: Callable[[argparse.Namespace, TerminationMessage], Report] = arguments.run
+    command: Command = arguments.run
     try:
-        report = command(arguments, message)
-    except WorkerError as error:
-        return _failed(arguments, message, error.failure, error.exit_code)
-    # The last line of defence: whatever it is, it gets a report, a traceback and an exit code.
-    except Exception as error:
-        traceback.print_exc()
-        failure = Failure(
-            reason=Reason.INTERNAL,
-            message=f"{type(error).__name__}: {error}. This is a defect; the worker's log has the traceback.",
+        with on_sigterm(terminate):
+            report, code = command(arguments)
+    except _FAILURES as error:
+        failure, code = _failure(error)
+        report = arguments.empty_report.model_copy(update={"failure": failure})
+    if report.failure is None:
+        print(_summary(report))
+    else:
+        log.error(
+            "command=%s reason=%s exit_code=%d: %s",
+            arguments.command,
+            report.failure.reason,
+            code,
+            report.failure.message,
         )
-        return _failed(arguments, message, failure, ExitCode.INTERNAL)
-    message.write(report)
-    print(_summary(report))
-    return ExitCode.OK
+    TerminationMessage.from_environment().write(report)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rephrase-worker", description="Rephrase a dataset, one shard at a time.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(
-        name: str, summary: str, function: Callable[[argparse.Namespace, TerminationMessage], Report]
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary)
-        added.add_argument("--recipe", required=True, type=Path, metavar="FILE", help="the job's recipe, as JSON")
-        added.set_defaults(run=function, command=name)
-        return added
+    def add(name: str, about: str, run: Command, empty_report: Report) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("--recipe", required=True, type=Path, metavar="FILE", help="recipe, as JSON")
+        command.set_defaults(command=name, run=run, empty_report=empty_report)
+        return command
 
-    command("plan", "Freeze the plan: which documents are which shard.", _plan)
-    generate = command("generate", "Generate the missing samples of one shard.", _generate)
-    generate.add_argument("--engine", required=True, type=Path, metavar="FILE", help="engine settings, as JSON")
-    generate.add_argument(
-        "--shard", type=int, metavar="N", help="number of the shard; default $JOB_COMPLETION_INDEX"
+    add("plan", "Freeze the plan: which documents are which shard.", _plan, PlanReport())
+    generate = add(
+        "generate",
+        "Generate the missing samples of one shard.",
+        _generate,
+        ShardReport(shard=0, state="failed"),
     )
-    command("finalize", "Add up the account and write the dataset card.", _finalize)
+    generate.add_argument("--engine", required=True, type=Path, metavar="FILE", help="engine, as JSON")
+    generate.add_argument("--shard", type=int, metavar="N", help="default: $JOB_COMPLETION_INDEX")
+    add("finalize", "Add up the account and write the dataset card.", _finalize, FinalReport())
     return parser
 
 
@@ -115,45 +119,49 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
 
 
-def _plan(arguments: argparse.Namespace, message: TerminationMessage) -> PlanReport:
+# Commands import what they need themselves: `--help` and a recipe's faults must not wait for Arrow.
+
+
+def _plan(arguments: argparse.Namespace) -> Outcome:
+    recipe = _recipe(arguments.recipe)
     from rephrase_worker.planner import plan
 
-    return plan(_recipe(arguments.recipe))
+    return plan(recipe), ExitCode.OK
 
 
-def _finalize(arguments: argparse.Namespace, message: TerminationMessage) -> FinalReport:
+def _finalize(arguments: argparse.Namespace) -> Outcome:
+    recipe = _recipe(arguments.recipe)
     from rephrase_worker.finalizer import finalize
 
-    return finalize(_recipe(arguments.recipe))
+    return finalize(recipe), ExitCode.OK
 
 
-def _generate(arguments: argparse.Namespace, message: TerminationMessage) -> ShardReport:
+def _generate(arguments: argparse.Namespace) -> Outcome:
     clock = MonotonicClock()
     began = clock.now()
+    recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, Engine)
+    shard = _shard(arguments.shard)
     from rephrase_worker.generate import Job, final_report, generate
     from rephrase_worker.telemetry import Telemetry, address
 
     job = Job(
-        recipe=_recipe(arguments.recipe),
-        engine=_read(arguments.engine, Engine),
-        shard=_shard(arguments.shard),
-        pod_uid=os.environ.get("POD_UID") or uuid.uuid4().hex,
+        recipe=recipe, engine=engine, shard=shard, pod_uid=os.environ.get("POD_UID") or uuid.uuid4().hex
     )
-    progress = Progress(shard=job.shard, pod_uid=job.pod_uid, now=clock.now)
+    progress = Progress(shard=shard, pod_uid=job.pod_uid, now=clock.now)
     progress.step_took("import", clock.now() - began)
+    message = TerminationMessage.from_environment()
     host, port = address()
     with Telemetry(progress, host=host, port=port) as telemetry:
-        log.info("shard=%d pod_uid=%s telemetry=%s", job.shard, job.pod_uid, telemetry.url)
+        log.info("shard=%d pod_uid=%s telemetry=%s", shard, job.pod_uid, telemetry.url)
         try:
-            manifest = generate(job, progress, on_commit=lambda: message.write(progress.report()), clock=clock)
-        except WorkerError as error:
-            progress.failed(error.failure, hangs=error.failure.reason is Reason.ENGINE_HANGS)
-            arguments.report = progress.report()
-            raise
-        except Exception:
-            arguments.report = progress.report()
-            raise
-        return final_report(manifest, progress)
+            manifest = generate(
+                job, progress, on_commit=lambda: message.write(progress.report()), clock=clock
+            )
+        except _FAILURES as error:
+            failure, code = _failure(error)
+            progress.failed(failure, hangs=failure.reason is Reason.ENGINE_HANGS)
+            return progress.report(), code
+        return final_report(manifest, progress), ExitCode.OK
 
 
 def _shard(given: int | None) -> int:
@@ -163,7 +171,7 @@ def _shard(given: int | None) -> int:
     if not index.isdecimal():
         raise WorkerError(
             Reason.INVALID_RECIPE,
-            "No shard is given: use --shard N, or set JOB_COMPLETION_INDEX to a number as an Indexed Job does.",
+            "No shard is given: use --shard N, or set JOB_COMPLETION_INDEX as an Indexed Job does.",
         )
     return int(index)
 
@@ -190,22 +198,22 @@ def _read(path: Path, model: type[C]) -> C:
         ) from error
 
 
-def _failed(
-    arguments: argparse.Namespace, message: TerminationMessage, failure: Failure, code: ExitCode
-) -> ExitCode:
-    """Leave the report of a command that did not succeed."""
-    log.error("%s failed reason=%s exit_code=%d: %s", arguments.command, failure.reason, code, failure.message)
-    report: Report
-    match arguments.command:
-        case "plan":
-            report = PlanReport(failure=failure)
-        case "finalize":
-            report = FinalReport(failure=failure)
+_FAILURES = (Exception, Terminated)
+"""What ends a command with a report: anything unforeseen is a defect, and gets one too."""
+
+
+def _failure(error: BaseException) -> tuple[Failure, ExitCode]:
+    """The failure and exit code of whatever ended a command; a traceback of what was not foreseen."""
+    match error:
+        case WorkerError():
+            return error.failure, error.exit_code
+        case Terminated():
+            message = "The worker was asked to stop (SIGTERM); what is committed stays."
+            return Failure(reason=Reason.PREEMPTED, message=message), ExitCode.PREEMPTED
         case _:
-            known = getattr(arguments, "report", None) or ShardReport(shard=arguments.shard or 0)
-            report = known.model_copy(update={"state": "failed", "failure": failure})
-    message.write(report)
-    return code
+            log.error("unforeseen", exc_info=error)
+            message = f"{type(error).__name__}: {error}. This is a defect; the log has the traceback."
+            return Failure(reason=Reason.INTERNAL, message=message), ExitCode.INTERNAL
 
 
 def _summary(report: Report) -> str:
@@ -213,11 +221,15 @@ def _summary(report: Report) -> str:
     match report:
         case PlanReport():
             about = "" if report.documents_exact else "about "
-            return f"planned {about}{report.documents} documents of {report.files} files as {report.shards} shards"
+            return f"{about}{report.documents} documents in {report.files} files, {report.shards} shards"
         case ShardReport():
             return (
                 f"shard {report.shard}: {report.samples_text} samples, {report.samples_error} errors, "
                 f"{report.output_tokens} output tokens"
             )
         case FinalReport():
-            return json.dumps(report.model_dump(by_alias=True, exclude_none=True, exclude={"kind"}))
+            return (
+                f"{report.documents} documents, {report.samples_text} samples, "
+                f"{report.samples_error} errors, {report.samples_missing} missing, "
+                f"{report.output_tokens} output tokens"
+            )

@@ -21,7 +21,9 @@ class MonotonicClock:
     """The machine's own monotonic clock."""
 
     def now(self) -> float:
+        """Seconds since the machine started, or thereabouts."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Sleep on the running event loop."""
         await asyncio.sleep(seconds)

@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 from pydantic import ValidationError
 
@@ -29,7 +26,8 @@ from rephrase_worker.plan import Plan, ShardPlan
 from rephrase_worker.progress import Progress
 from rephrase_worker.readers import ShardReader
 from rephrase_worker.render import Renderer, check_templates
-from rephrase_worker.samples import Key, Sample
+from rephrase_worker.samples import Sample
+from rephrase_worker.signals import on_sigterm, terminate
 from rephrase_worker.sink import Committed, ShardSink
 from rephrase_worker.spec import Engine, ExitCode, Reason, Recipe, ShardReport, WorkerError
 from rephrase_worker.store import Store
@@ -50,10 +48,6 @@ class Job:
     engine: Engine
     shard: int
     pod_uid: str
-
-
-class _StopNow(BaseException):
-    """SIGTERM while the main thread is inside the engine's start, which nothing else can interrupt."""
 
 
 class _SinkForLoop:
@@ -87,7 +81,7 @@ def generate(
         return _generate(job, progress, store, on_commit, environment, clock or MonotonicClock())
     except WorkerError as error:
         if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store, job.shard):
-            # Engine settings may change in mid-flight; what has been generated must survive a mistake in them.
+            # Engine settings may change in mid-flight; what is generated must survive a mistake in them.
             raise WorkerError(
                 error.failure.reason, error.failure.message, exit_code=ExitCode.INTERNAL
             ) from error
@@ -134,11 +128,7 @@ def _generate(
         grace_seconds=float(environment.get("TERMINATION_GRACE_SECONDS") or DEFAULT_GRACE_SECONDS),
     )
     try:
-        asyncio.run(_until_done(loop))
-    except _StopNow as stopped:
-        raise WorkerError(
-            Reason.PREEMPTED, "The worker was asked to stop (SIGTERM) while its engine started."
-        ) from stopped
+        asyncio.run(_run(loop))
     except TwinFinishedError:
         log.info("another worker has finished shard %d", job.shard)
         manifest = sink.manifest()
@@ -153,25 +143,17 @@ def _generate(
     return sink.finish(loop.positions)
 
 
-async def _until_done(loop: GenerationLoop) -> None:
-    with _stop_on_sigterm(loop, asyncio.get_running_loop()):
-        await loop.run()
+async def _run(loop: GenerationLoop) -> None:
+    """Run the loop; SIGTERM asks it to stop, and breaks off an engine's start."""
+    event_loop = asyncio.get_running_loop()
 
-
-@contextmanager
-def _stop_on_sigterm(loop: GenerationLoop, event_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """SIGTERM asks the loop to stop, and breaks off an engine's start."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle() -> None:
         event_loop.call_soon_threadsafe(loop.stop.set)
         if loop.starting_engine:
-            raise _StopNow
+            terminate()
 
-    previous = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with on_sigterm(handle):
+        await loop.run()
 
 
 def _shard_plan(job: Job, store: Store) -> ShardPlan:
@@ -182,27 +164,25 @@ def _shard_plan(job: Job, store: Store) -> ShardPlan:
     except FileNotFoundError as error:
         raise WorkerError(
             Reason.PLAN_MISSING,
-            f"There is no plan for shard {job.shard} at {store.uri}: {error}. Run `rephrase-worker plan` first; "
-            "shards are counted from 0.",
+            f"There is no plan for shard {job.shard} at {store.uri}: {error}. Run `rephrase-worker plan` "
+            "first; shards are counted from 0.",
         ) from error
     except ValidationError as error:
         raise WorkerError(
             Reason.PLAN_MISSING,
-            f"The plan at {store.uri} can't be read by this version of the worker: {error}. A job keeps the "
-            "worker image that it was planned with.",
+            f"The plan at {store.uri} can't be read by this version of the worker: {error}. A job keeps "
+            "the worker image that it was planned with.",
         ) from error
     if plan.recipe_hash != job.recipe.hash:
         raise WorkerError(
             Reason.OUTPUT_IN_USE,
-            f"{store.uri} was planned for another recipe ({plan.recipe_hash}, this one is {job.recipe.hash}). "
-            "Choose an empty output folder.",
+            f"{store.uri} was planned for another recipe ({plan.recipe_hash}, this one is "
+            f"{job.recipe.hash}). Choose an empty output folder.",
         )
     return shard
 
 
-def _make_engine(
-    job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock
-) -> RunningEngine:
+def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock) -> RunningEngine:
     if job.engine.backend == "simulated":
         return SimulatedEngine.from_environment(job.engine, job.recipe.sampling, environment, clock=clock)
     return VllmEngine(

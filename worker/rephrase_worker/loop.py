@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
@@ -35,6 +36,9 @@ COMMIT_BYTES = 64 * 1024 * 1024
 """Characters of finished text that are committed without waiting for the interval."""
 UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
 """Characters of finished text beyond which nothing is admitted: the store is slower than the engine."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -274,6 +278,7 @@ class GenerationLoop:
         if samples:
             self._sink.commit(samples)
             self._progress.committed()
+            log.info("committed samples=%d", len(samples))
         self._on_commit()
         if self._sink.finished():
             raise TwinFinishedError
@@ -301,15 +306,16 @@ def _rendered(pending: Iterable[Work], renderer: Renderer) -> Iterator[Work]:
 def _preempted() -> WorkerError:
     return WorkerError(
         Reason.PREEMPTED,
-        "The worker was asked to stop (SIGTERM). What had finished is committed; the shard goes on from there.",
+        "The worker was asked to stop (SIGTERM). What had finished is committed; the shard goes on there.",
     )
 
 
 def _engine_failed(error: EngineDiedError) -> WorkerError:
     return WorkerError(
         Reason.ENGINE_FAILED,
-        f"{error}. What had finished is committed; the shard is taken up again. If it fails every time, look for "
-        "the cause in the worker's log (out of memory: lower engine.gpuMemoryUtilization or engine.maxNumSeqs).",
+        f"{error}. What had finished is committed; the shard is taken up again. If it fails every time, "
+        "look for the cause in the worker's log (out of memory: lower engine.gpuMemoryUtilization or "
+        "engine.maxNumSeqs).",
     )
 
 

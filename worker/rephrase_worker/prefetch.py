@@ -41,7 +41,7 @@ class Prefetch(Generic[T]):
                 if not self._put(item):
                     break
         # Handed over to the consumer's thread, which raises it.
-        except BaseException as caught:
+        except BaseException as caught:  # noqa: BLE001
             error = caught
         with self._changed:
             self._error = self._error or error

@@ -57,6 +57,7 @@ class Account:
     """Samples in error by code."""
 
     def add(self, sample: Sample) -> None:
+        """Count a sample."""
         self.prompt_tokens += sample.prompt_tokens
         self.cached_prompt_tokens += sample.cached_prompt_tokens
         self.output_tokens += sample.output_tokens
@@ -129,6 +130,7 @@ class Progress:
             self._rate.observe(self._now(), self._engine_tokens())
 
     def admitted(self, requests: int) -> None:
+        """Requests were handed to the engine."""
         with self._lock:
             self._in_flight += requests
 
@@ -138,6 +140,7 @@ class Progress:
             self._in_flight -= 1
 
     def finished(self, samples: Iterable[Sample]) -> None:
+        """Samples are there, as text or as error."""
         with self._lock:
             for sample in samples:
                 self._own.add(sample)
@@ -148,10 +151,12 @@ class Progress:
             self._own.documents += 1
 
     def committed(self) -> None:
+        """A segment was written."""
         with self._lock:
             self._commits += 1
 
     def failed(self, failure: Failure, *, hangs: bool) -> None:
+        """The worker is about to end; `hangs` turns it unhealthy."""
         with self._lock:
             self._state, self._failure, self._hangs = "failed", failure, hangs
 

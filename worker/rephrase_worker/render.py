@@ -41,14 +41,14 @@ def check_templates(prompts: Sequence[Prompt]) -> None:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise WorkerError(
             Reason.INVALID_RECIPE,
-            f"prompts: the name {', '.join(repeated)} is used more than once; each needs a folder of its own.",
+            f"prompts: the name {', '.join(repeated)} is used more than once; each has a folder of its own.",
         )
     for prompt in prompts:
         if (count := prompt.template.count(PLACEHOLDER)) != 1:
             raise WorkerError(
                 Reason.INVALID_RECIPE,
-                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand there "
-                "exactly once, where the document's text goes.",
+                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand "
+                "there exactly once, where the document's text goes.",
             )
 
 
@@ -72,9 +72,10 @@ class Renderer:
         if self._budget < 1:
             raise WorkerError(
                 Reason.INVALID_RECIPE,
-                f"prompts: the instruction of {longest} takes {instruction[longest]} tokens and sampling.maxTokens "
-                f"{max_tokens} more, which leaves nothing of the context of {max_model_len} tokens for a document. "
-                "Raise engine.maxModelLen or lower sampling.maxTokens.",
+                f"prompts: the instruction of {longest} takes {instruction[longest]} tokens and "
+                f"sampling.maxTokens {max_tokens} more, which leaves nothing of the context of "
+                f"{max_model_len} tokens for a document. Raise engine.maxModelLen or lower "
+                "sampling.maxTokens.",
             )
 
     def shorten(self, text: str) -> str:

@@ -34,24 +34,29 @@ class ProgressCollector(Collector):
         self._progress = progress
 
     def collect(self) -> Iterable[Metric]:
+        """The metrics, as they are now."""
         now = self._progress.snapshot()
         for name, help_text, value in (
             ("documents", "Documents of which every sample is there.", now.documents),
             ("prompt_tokens", "Prompt tokens of finished samples.", now.prompt_tokens),
-            ("cached_prompt_tokens", "Prompt tokens that came from the prefix cache.", now.cached_prompt_tokens),
+            (
+                "cached_prompt_tokens",
+                "Prompt tokens that came from the prefix cache.",
+                now.cached_prompt_tokens,
+            ),
             ("output_tokens", "Tokens that the engine has generated.", now.generated_tokens),
             ("commits", "Segments written to the destination.", now.commits),
             ("engine_seconds", "Seconds since the engine was ready.", now.engine_seconds),
         ):
             yield CounterMetricFamily(f"{PREFIX}_{name}", help_text, value=value)
-        samples = CounterMetricFamily(
-            f"{PREFIX}_samples", "Finished samples.", labels=["prompt", "outcome"]
-        )
+        samples = CounterMetricFamily(f"{PREFIX}_samples", "Finished samples.", labels=["prompt", "outcome"])
         for (prompt, outcome), count in sorted(now.outcomes.items()):
             samples.add_metric([prompt, outcome], count)
         yield samples
         yield GaugeMetricFamily(
-            f"{PREFIX}_requests_in_flight", "Requests handed to the engine and not answered.", value=now.in_flight
+            f"{PREFIX}_requests_in_flight",
+            "Requests handed to the engine and not answered.",
+            value=now.in_flight,
         )
         startup = GaugeMetricFamily(
             f"{PREFIX}_startup_seconds", "Seconds of each step of the start-up.", labels=["step"]
@@ -77,8 +82,8 @@ class Telemetry:
         except OSError as error:
             raise WorkerError(
                 Reason.INTERNAL,
-                f"Telemetry can't listen on {host} port {port}: {error.strerror}. Another process has the port, "
-                "or the address is not this pod's.",
+                f"Telemetry can't listen on {host} port {port}: {error.strerror}. Another process has the "
+                "port, or the address is not this pod's.",
             ) from error
 
     @property
@@ -142,7 +147,7 @@ def _server(progress: Progress, registry: CollectorRegistry, host: str, port: in
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+        def log_message(self, *_: object) -> None:
+            """Say nothing: probes and scrapes would fill the log."""
 
     return Server((host, port), Handler)

@@ -70,6 +70,7 @@ class HuggingFaceTokenizer:
         self.longest_token = max(len(token) for token in tokenizer.get_vocab())
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Tokenise a batch; control tokens in the texts stay plain text."""
         batch = self._tokenizer(
             list(texts),
             add_special_tokens=False,
@@ -97,8 +98,8 @@ def load_tokenizer(model: str, revision: str | None) -> HuggingFaceTokenizer:
     except (OSError, ValueError) as error:
         raise WorkerError(
             Reason.MODEL_NOT_FOUND,
-            f"The tokenizer of {model} can't be loaded on this node: {error}. The model has to lie in the cache "
-            "or folder that the planner used, mounted into the workers too.",
+            f"The tokenizer of {model} can't be loaded on this node: {error}. The model has to lie in the "
+            "cache or folder that the planner used, mounted into the workers too.",
             exit_code=ExitCode.INTERNAL,
         ) from error
     return HuggingFaceTokenizer(tokenizer)
@@ -109,7 +110,7 @@ def _frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
     if not tokenizer.chat_template:
         raise WorkerError(
             Reason.INVALID_RECIPE,
-            f"{tokenizer.name_or_path} has no chat template. Choose the instruction-tuned variant of the model.",
+            f"{tokenizer.name_or_path} has no chat template. Choose the instruction-tuned variant.",
         )
     rendered = tokenizer.apply_chat_template(
         [{"role": "user", "content": f" {_SENTINEL} "}], tokenize=False, add_generation_prompt=True
@@ -137,6 +138,7 @@ class WordTokenizer:
     _WORD = re.compile(r"\s*\S{1,32}|\s+")
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Cut texts into words; a very long one is several tokens."""
         encodings = []
         for text in texts:
             words = list(self._WORD.finditer(text))

@@ -24,7 +24,7 @@ class Watchdog:
         elif now - self._since >= self._timeout:
             raise WorkerError(
                 Reason.ENGINE_HANGS,
-                f"The engine made no token for {now - self._since:.0f} s with {in_flight} requests in flight. "
-                "The worker ends and its shard is taken up again; raise engine.hangTimeoutSeconds if steps "
-                "really take that long.",
+                f"The engine made no token for {now - self._since:.0f} s with {in_flight} requests in "
+                "flight. The worker ends and its shard is taken up again; raise engine.hangTimeoutSeconds "
+                "if steps really take that long.",
             )

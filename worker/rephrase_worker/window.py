@@ -24,6 +24,7 @@ class Window:
         self.in_flight += requests
 
     def leave(self) -> None:
+        """One request has ended."""
         self.in_flight -= 1
         self._changed.set()
 

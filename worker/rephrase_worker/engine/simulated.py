@@ -100,10 +100,12 @@ class SimulatedEngine:
         )
 
     async def start(self) -> None:
+        """Wait for as long as loading is said to take."""
         await self._clock.sleep(self._startup_seconds)
         self.started = True
 
     async def generate(self, request: GenerationRequest) -> Completion:
+        """Answer after the asked latency, or fail as asked."""
         self.requests.append(request)
         number = len(self.requests)
         for _ in range(self._output_tokens):
@@ -125,6 +127,7 @@ class SimulatedEngine:
         )
 
     async def close(self) -> None:
+        """Note that the engine was closed."""
         self.closed = True
 
 

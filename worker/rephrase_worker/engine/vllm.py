@@ -28,6 +28,10 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    # This process has threads by then, which a fork would leave with locks that nobody opens.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    # On a CPU vLLM binds itself to the first cores, and so does every other pod of the machine.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 """Defaults that have to be set before vLLM is imported. The planner has fetched the model."""
 
@@ -40,8 +44,8 @@ NOT_ARGUMENTS = {
 }
 """Fields of spec.Engine that are the worker's own; all others are vLLM arguments of the same name."""
 
-CLOSE_SECONDS = 5.0
-"""How long the engine core gets to end by itself before it is killed."""
+CLOSE_SECONDS = 1.0
+"""How long the engine core gets to end by itself before it is killed: it has nothing to save."""
 
 
 def set_environment() -> None:
@@ -84,10 +88,10 @@ class _TokenCount:
 
             def record(
                 self,
-                scheduler_stats: SchedulerStats | None,
+                scheduler_stats: SchedulerStats | None,  # noqa: ARG002 - vLLM's signature
                 iteration_stats: IterationStats | None,
-                mm_cache_stats: MultiModalCacheStats | None = None,
-                engine_idx: int = 0,
+                mm_cache_stats: MultiModalCacheStats | None = None,  # noqa: ARG002
+                engine_idx: int = 0,  # noqa: ARG002
             ) -> None:
                 if iteration_stats is not None:
                     count.total += iteration_stats.num_generation_tokens
@@ -149,14 +153,17 @@ class VllmEngine:
 
     @property
     def max_model_len(self) -> int:
+        """After vLLM has fitted it to the memory, where it may."""
         return int(self._running.model_config.max_model_len)
 
     @property
     def max_num_seqs(self) -> int:
+        """What was set, or vLLM's choice for the device."""
         return int(self._running.scheduler_config.max_num_seqs)
 
     @property
     def generated_tokens(self) -> int:
+        """Counted by vLLM once an iteration."""
         return self._tokens.total
 
     def _sampling_params(self, seed: int | None) -> SamplingParams:
@@ -176,14 +183,15 @@ class VllmEngine:
         )
 
     async def generate(self, request: GenerationRequest) -> Completion:
+        """Run one request; text comes once, at its end."""
         from vllm.exceptions import VLLMError
-        from vllm.inputs import TokensPrompt
+        from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
         final = None
         try:
             async for output in self._running.generate(
-                TokensPrompt(prompt_token_ids=request.prompt_token_ids),
+                tokens_input(request.prompt_token_ids),
                 self._sampling_params(request.seed),
                 request.id,
             ):
@@ -209,6 +217,7 @@ class VllmEngine:
         )
 
     async def close(self) -> None:
+        """End the core and its workers, by SIGKILL where they don't go."""
         if self._llm is not None:
             await asyncio.to_thread(self._llm.shutdown, CLOSE_SECONDS)
             self._llm = None
