@@ -1,0 +1,261 @@
+"""The objects that a RephraseJob owns: one ConfigMap and one Job a step, as manifests.
+
+Pods name their command in full and talk to nobody: what a worker has to say goes through /progress and the
+termination message, so it gets no token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rephrase_operator import api
+from rephrase_operator.observed import (
+    ANNOTATION_GPUS,
+    ANNOTATION_HASH,
+    LABEL_JOB,
+    LABEL_STEP,
+    LABEL_UID,
+    JobObject,
+    Step,
+)
+from rephrase_operator.prompts import LibraryPrompt
+from rephrase_operator.settings import Settings
+from rephrase_worker.spec import (
+    ENGINE_FILE,
+    RECIPE_FILE,
+    WORKER_PORT,
+    Engine,
+    ExitCode,
+    Owner,
+    Prompt,
+    Recipe,
+)
+
+CONFIG_FOLDER = "/etc/rephrase"
+CACHE_FOLDER = "/var/cache/huggingface"
+TERMINATION_PATH = "/dev/termination-log"
+CONTAINER = "worker"
+
+_COMMIT_SECONDS = 10
+"""Left of the pod's grace period for the last commit, after requests in flight had theirs."""
+
+_STEP_ATTEMPTS = 4
+"""Attempts at planning and finalizing: neither needs a GPU, and what fails for good says so by its exit
+code."""
+
+
+def child_name(job: str, step: Step) -> str:
+    """Name of the Job of a step."""
+    return f"{job}-{step}"
+
+
+def config_name(job: str) -> str:
+    """Name of the ConfigMap."""
+    return f"{job}-recipe"
+
+
+def selector(job: str) -> str:
+    """Label selector of a job's workers."""
+    return f"{LABEL_JOB}={job},{LABEL_STEP}={Step.GENERATE}"
+
+
+def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, LibraryPrompt]) -> Recipe:
+    """The recipe to freeze. Raises KeyError when a prompt is not in the library: check before."""
+    prompts = [
+        Prompt(name=choice.name, template=choice.template or library[choice.name].template)
+        for choice in spec.prompts
+    ]
+    return Recipe(
+        job=Owner(namespace=job.namespace, name=job.name),
+        source=spec.source,
+        prompts=prompts,
+        model=spec.model,
+        sampling=spec.sampling,
+        output=spec.output,
+        sharding=spec.sharding,
+        parallelism=max(1, spec.parallelism),
+    )
+
+
+def config_map(job: JobObject, recipe: Recipe, engine: Engine) -> dict[str, Any]:
+    """The ConfigMap that travels to every pod."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(job, config_name(job.name)),
+        "data": {RECIPE_FILE: recipe.to_json(), ENGINE_FILE: engine.to_json()},
+    }
+
+
+def plan_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+    """The Job that freezes the plan."""
+    return _single(job, spec, settings, Step.PLAN)
+
+
+def finalize_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+    """The Job that adds everything up."""
+    return _single(job, spec, settings, Step.FINALIZE)
+
+
+def generate_job(
+    job: JobObject, spec: api.RephraseJobSpec, settings: Settings, *, shards: int, suspended: bool
+) -> dict[str, Any]:
+    """The Indexed Job of the workers: index i is shard i."""
+    template = _pod(job, spec, settings, Step.GENERATE)
+    policy = spec.failure_policy
+    frozen: dict[str, Any] = {
+        "completionMode": "Indexed",
+        "completions": shards,
+        "backoffLimitPerIndex": policy.max_attempts_per_shard - 1,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": _failure_policy(data="FailIndex"),
+        "template": template,
+    }
+    if policy.max_failed_shards is not None:
+        frozen["maxFailedIndexes"] = policy.max_failed_shards
+    metadata = _metadata(job, child_name(job.name, Step.GENERATE), Step.GENERATE)
+    metadata["annotations"] = {
+        ANNOTATION_HASH: workers_hash(frozen),
+        ANNOTATION_GPUS: str(spec.engine.gpus),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {"parallelism": spec.parallelism, "suspend": suspended, **frozen},
+    }
+
+
+def workers_hash(frozen: dict[str, Any]) -> str:
+    """Hash of what can't change in a Job that exists."""
+    return hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _single(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: Step) -> dict[str, Any]:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(job, child_name(job.name, step), step),
+        "spec": {
+            "backoffLimit": _STEP_ATTEMPTS - 1,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": _failure_policy(data="FailJob"),
+            "template": _pod(job, spec, settings, step),
+        },
+    }
+
+
+def _failure_policy(*, data: str) -> dict[str, Any]:
+    """First match wins: a disruption is never the worker's fault, a stop on request (exit code 75)
+    neither."""
+
+    def on(action: str, *codes: ExitCode) -> dict[str, Any]:
+        return {"action": action, "onExitCodes": {"operator": "In", "values": sorted(codes)}}
+
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            on("Ignore", ExitCode.PREEMPTED),
+            on("FailJob", ExitCode.USAGE, ExitCode.CONFIG),
+            on(data, ExitCode.DATA),
+        ]
+    }
+
+
+def _metadata(job: JobObject, name: str, step: Step | None = None) -> dict[str, Any]:
+    owner = {
+        "apiVersion": api.API_VERSION,
+        "kind": api.KIND,
+        "name": job.name,
+        "uid": job.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "namespace": job.namespace,
+        "name": name,
+        "labels": _labels(job, step),
+        "ownerReferences": [owner],
+    }
+
+
+def _labels(job: JobObject, step: Step | None) -> dict[str, str]:
+    labels = {LABEL_JOB: job.name, LABEL_UID: job.uid, "app.kubernetes.io/managed-by": "rephrase-operator"}
+    return labels | ({LABEL_STEP: str(step)} if step else {})
+
+
+def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: Step) -> dict[str, Any]:
+    worker = spec.worker
+    generating = step is Step.GENERATE
+    command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
+    if generating:
+        command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
+    volumes: list[dict[str, Any]] = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}]
+    mounts: list[dict[str, Any]] = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}]
+    if worker.model_cache_claim:
+        volumes.append({"name": "models", "persistentVolumeClaim": {"claimName": worker.model_cache_claim}})
+        mounts.append({"name": "models", "mountPath": CACHE_FOLDER})
+    if generating and spec.engine.gpus > 1:
+        # NCCL exchanges tensors between the GPUs of a pod here; the default 64 MiB are too few.
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": job.status.worker_image or settings.worker_image,
+        "command": command,
+        "env": _env(worker),
+        "terminationMessagePath": TERMINATION_PATH,
+        "volumeMounts": mounts,
+        "securityContext": dict(settings.container_security_context),
+    }
+    if generating:
+        container["ports"] = [{"name": "metrics", "containerPort": WORKER_PORT}]
+        container["resources"] = _resources(spec, settings)
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": worker.termination_grace_period_seconds,
+        "securityContext": dict(settings.pod_security_context),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if worker.priority_class_name:
+        pod["priorityClassName"] = worker.priority_class_name
+    if generating:
+        if worker.node_selector:
+            pod["nodeSelector"] = dict(worker.node_selector)
+        if worker.tolerations:
+            pod["tolerations"] = [
+                toleration.model_dump(by_alias=True, exclude_none=True) for toleration in worker.tolerations
+            ]
+    return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
+
+
+def _env(worker: api.Worker) -> list[dict[str, Any]]:
+    fields = {"POD_NAME": "metadata.name", "POD_UID": "metadata.uid", "POD_IP": "status.podIP"}
+    env: list[dict[str, Any]] = [
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
+    ]
+    grace = max(1, worker.termination_grace_period_seconds - _COMMIT_SECONDS)
+    env.append({"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_PATH})
+    env.append({"name": "TERMINATION_GRACE_SECONDS", "value": str(grace)})
+    if worker.model_cache_claim:
+        env.append({"name": "HF_HOME", "value": CACHE_FOLDER})
+    for variable in worker.env:
+        if variable.secret_key_ref is None:
+            env.append({"name": variable.name, "value": variable.value})
+        else:
+            key = variable.secret_key_ref.model_dump(by_alias=True)
+            env.append({"name": variable.name, "valueFrom": {"secretKeyRef": key}})
+    return env
+
+
+def _resources(spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+    limits = dict(spec.worker.resources.limits)
+    if settings.accelerator_resource and spec.engine.backend != "simulated":
+        limits[settings.accelerator_resource] = spec.engine.gpus
+    resources = {"requests": dict(spec.worker.resources.requests), "limits": limits}
+    return {kind: amounts for kind, amounts in resources.items() if amounts}

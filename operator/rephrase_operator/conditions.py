@@ -1,0 +1,149 @@
+"""Every condition type, reason and message of a RephraseJob, in one place.
+
+Reasons of failures that a worker reports are `rephrase_worker.spec.Reason` and are passed on as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from rephrase_operator.status import Condition
+
+
+class Type(StrEnum):
+    """Condition types."""
+
+    ACCEPTED = "Accepted"
+    """The operator can work with the spec."""
+    PLANNED = "Planned"
+    """The plan is frozen."""
+    WORKERS_READY = "WorkersReady"
+    """The pods of the present step run."""
+    WORKERS_CURRENT = "WorkersCurrent"
+    """The workers were made from the present spec."""
+    WITHIN_ERROR_BUDGET = "WithinErrorBudget"
+    """The share of errors is below failurePolicy.maxErrorRatio."""
+    COMPLETE = "Complete"
+    """The dataset is complete."""
+    FAILED = "Failed"
+    """The job has failed."""
+
+
+class Why(StrEnum):
+    """Reasons of conditions and events."""
+
+    ACCEPTED = "Accepted"
+    UNKNOWN_PROMPT = "UnknownPrompt"
+    INVALID_SPEC = "InvalidSpec"
+    OLD_CHILDREN = "WaitingForOldChildren"
+    RECIPE_CHANGED = "RecipeChanged"
+
+    PLANNING = "Planning"
+    PLANNED = "Planned"
+    PLAN_FAILED = "PlanFailed"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    FINALIZING = "Finalizing"
+    FINALIZE_FAILED = "FinalizeFailed"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    WORKERS_RUNNING = "WorkersRunning"
+    WORKERS_STARTING = "WorkersStarting"
+    NO_WORKERS = "NoWorkers"
+    UNSCHEDULABLE = "Unschedulable"
+    PENDING_DEADLINE = "PendingDeadlineExceeded"
+    CURRENT = "Current"
+    SUSPEND_TO_APPLY = "SuspendToApply"
+
+    SHARD_FAILED = "ShardAttemptFailed"
+    SHARDS_FAILED = "ShardsFailed"
+    GENERATE_FAILED = "GenerateFailed"
+    DATASET_INCOMPLETE = "DatasetIncomplete"
+    TOO_MANY_ERRORS = "TooManyErrors"
+    FEW_ERRORS = "FewErrors"
+    IN_PROGRESS = "InProgress"
+
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+def truth(value: bool) -> Truth:
+    """A boolean as a condition's status."""
+    return "True" if value else "False"
+
+
+def unknown_prompt(names: Iterable[str], known: Iterable[str]) -> str:
+    """Message of UnknownPrompt."""
+    return (
+        f"No such prompt in the library: {', '.join(names)}. There are {', '.join(known)}. "
+        "Correct spec.prompts, or give the prompt a template."
+    )
+
+
+def too_many_errors(ratio: float, limit: float) -> str:
+    """Message of TooManyErrors."""
+    return (
+        f"{ratio:.1%} of the samples are errors, more than failurePolicy.maxErrorRatio ({limit:.1%}). "
+        "status.progress.errors counts them by code. Raise maxErrorRatio above the share reached to go on."
+    )
+
+
+def shards_failed(failed: int, total: int, details: str) -> str:
+    """Message of ShardsFailed."""
+    return (
+        f"{failed} of {total} shards failed; what the others made is complete at the destination. {details}"
+    ).strip()
+
+
+def pending_deadline(seconds: int, why: str) -> str:
+    """Message of PendingDeadlineExceeded."""
+    return f"No pod could start within failurePolicy.pendingDeadlineSeconds ({seconds} s). {why}".strip()
+
+
+OLD_CHILDREN = (
+    "Jobs or a ConfigMap of this name belong to something else: an earlier job that is still "
+    "being removed, or "
+    "objects that you made. The job starts when they are gone."
+)
+RECIPE_CHANGED = (
+    "The ConfigMap with the frozen recipe is gone, and what the prompt library holds today is "
+    "something else. "
+    "Create a new job with another output."
+)
+SUSPEND_TO_APPLY = (
+    "The spec asks for other worker pods than those that run. Set suspend to true, wait for "
+    "phase Suspended, and "
+    "set it to false again: committed work is kept."
+)
+
+
+def with_condition(
+    conditions: list[Condition],
+    kind: Type,
+    holds: bool | None,
+    reason: str,
+    message: str,
+    *,
+    now: datetime,
+    generation: int,
+) -> list[Condition]:
+    """The conditions with one of them set; its transition time moves only when its status does."""
+    status: Truth = "Unknown" if holds is None else truth(holds)
+    old = next((condition for condition in conditions if condition.type == kind), None)
+    since = old.last_transition_time if old is not None and old.status == status else now
+    new = Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message[:4096],
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+    if old is None:
+        return [*conditions, new]
+    return [new if condition.type == kind else condition for condition in conditions]

@@ -1,0 +1,135 @@
+"""The status and the actions of a pass while it is being worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rephrase_operator import conditions
+from rephrase_operator.api import RephraseJobSpec
+from rephrase_operator.conditions import Type, Why
+from rephrase_operator.decision import Action, Decision
+from rephrase_operator.events import transitions
+from rephrase_operator.observed import JobObject, Observed
+from rephrase_operator.progress import rest
+from rephrase_operator.prompts import LibraryPrompt
+from rephrase_operator.settings import Settings
+from rephrase_operator.status import Condition, Generating, Phase, RephraseJobStatus
+
+
+class Draft:
+    """Collects what a pass decides. Nothing outside of it changes."""
+
+    def __init__(
+        self,
+        job: JobObject,
+        spec: RephraseJobSpec,
+        seen: Observed,
+        now: datetime,
+        settings: Settings,
+        library: Mapping[str, LibraryPrompt],
+    ) -> None:
+        self.job = job
+        self.spec = spec
+        self.seen = seen
+        self.now = now
+        self.settings = settings
+        self.library = library
+        self.status = job.status.model_copy(update={"observed_generation": job.generation})
+        self._actions: list[Action] = []
+        self._requeue: float | None = None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of a worker, 0 on CPUs."""
+        return self.spec.engine.gpus if self.settings.accelerator_resource else 0
+
+    @property
+    def samples_per_document(self) -> int:
+        """Outputs asked for per document."""
+        return len(self.spec.prompts) * self.spec.sampling.rollouts
+
+    def set(self, **fields: Any) -> None:
+        """Set fields of the status."""
+        self.status = self.status.model_copy(update=fields)
+
+    def do(self, action: Action) -> None:
+        """Have something done; what it brings about is seen in a later pass."""
+        self._actions.append(action)
+
+    def look_again(self, seconds: float) -> None:
+        """Ask for another pass at the latest after so many seconds."""
+        self._requeue = seconds if self._requeue is None else min(self._requeue, seconds)
+
+    def condition(self, kind: Type, holds: bool | None, reason: str, message: str) -> None:
+        """Set a condition."""
+        self.set(
+            conditions=conditions.with_condition(
+                list(self.status.conditions),
+                kind,
+                holds,
+                reason,
+                message,
+                now=self.now,
+                generation=self.job.generation,
+            )
+        )
+
+    def phase(self, phase: Phase, message: str) -> None:
+        """Set phase and message. Leaving Running ends the stretch of time in which the job generates."""
+        if phase is not Phase.RUNNING:
+            self.generated_until(self.now)
+            self.set(progress=rest(self.status.progress))
+        self.set(phase=phase, message=message[:4096])
+
+    def fail(self, reason: str, message: str) -> None:
+        """End the job as failed."""
+        self.phase(Phase.FAILED, message)
+        self.set(completion_time=self.now, replicas=0)
+        self.condition(Type.FAILED, True, reason, message)
+        self.condition(Type.COMPLETE, False, reason, message)
+        self._settle_workers()
+        self.look_again(0)
+
+    def succeed(self, message: str) -> None:
+        """End the job as succeeded."""
+        self.phase(Phase.SUCCEEDED, message)
+        self.set(completion_time=self.now, replicas=0)
+        self.condition(Type.COMPLETE, True, Why.SUCCEEDED, message)
+        self.condition(Type.FAILED, False, Why.SUCCEEDED, message)
+        self._settle_workers()
+        self.look_again(0)
+
+    def decide(self) -> Decision:
+        """The outcome."""
+        return Decision(
+            status=self.status,
+            actions=tuple(self._actions),
+            events=transitions(self.job.status, self.status),
+            requeue_after=self._requeue,
+        )
+
+    def generating_since(self, moment: datetime) -> None:
+        """Workers run: a stretch of generating begins, unless one has begun already."""
+        known = self.status.generating or Generating()
+        if known.since is None:
+            self.set(generating=known.model_copy(update={"since": moment}))
+
+    def generated_until(self, moment: datetime) -> None:
+        """The present stretch of generating ends, if there is one."""
+        known = self.status.generating
+        if known is not None and known.since is not None:
+            length = (moment - known.since).total_seconds()
+            self.set(generating=Generating(seconds=known.seconds + max(0.0, length)))
+
+    def _settle_workers(self) -> None:
+        """What never ended by itself: the condition would speak of pods that are gone."""
+        ready: Condition | None = self.status.condition(Type.WORKERS_READY)
+        if ready is not None and ready.status == "True":
+            self.condition(Type.WORKERS_READY, False, Why.NO_WORKERS, "The job has ended.")
+
+
+def started(status: RephraseJobStatus) -> bool:
+    """True once planning has begun and the recipe is frozen."""
+    return status.start_time is not None

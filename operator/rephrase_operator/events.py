@@ -1,0 +1,105 @@
+"""Events, the diary of a job: each tells of one transition between two statuses.
+
+They follow from what the status says, so a restarted operator neither repeats nor forgets one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rephrase_operator.conditions import Type, Why
+from rephrase_operator.status import Condition, Phase, RephraseJobStatus
+
+MAX_SHARD_EVENTS = 5
+"""Failed attempts that one pass tells of; `status.failures` has them all."""
+
+_PHASE_EVENTS = {
+    Phase.PLANNING: Why.PLANNING,
+    Phase.RUNNING: Why.RUNNING,
+    Phase.SUSPENDED: Why.SUSPENDED,
+    Phase.FINALIZING: Why.FINALIZING,
+    Phase.SUCCEEDED: Why.SUCCEEDED,
+}
+
+_QUIET = {Why.WORKERS_RUNNING, Why.WORKERS_STARTING, Why.SUSPENDED}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(before: RephraseJobStatus, after: RephraseJobStatus) -> tuple[Event, ...]:
+    """The events between two statuses."""
+    found: list[Event] = []
+    if _turned(before, after, Type.ACCEPTED, "False", any_reason=True):
+        found.append(_of("Warning", after.condition(Type.ACCEPTED)))
+    if _turned(before, after, Type.PLANNED, "True"):
+        found.append(_of("Normal", after.condition(Type.PLANNED)))
+    found += _phase(before, after)
+    found += _workers(before, after)
+    if _turned(before, after, Type.WITHIN_ERROR_BUDGET, "False"):
+        found.append(_of("Warning", after.condition(Type.WITHIN_ERROR_BUDGET)))
+    if _turned(before, after, Type.WORKERS_CURRENT, "False"):
+        found.append(_of("Normal", after.condition(Type.WORKERS_CURRENT)))
+    found += _attempts(before, after)
+    return tuple(found)
+
+
+def _phase(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
+    if before.phase == after.phase or after.phase is None:
+        return []
+    if after.phase is Phase.FAILED:
+        return [_of("Warning", after.condition(Type.FAILED))]
+    found = []
+    if before.phase is Phase.SUSPENDED:
+        found.append(Event("Normal", Why.RESUMED, "The job goes on."))
+    if after.phase in _PHASE_EVENTS:
+        found.append(Event("Normal", _PHASE_EVENTS[after.phase], after.message or ""))
+    return found
+
+
+def _workers(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
+    old, new = before.condition(Type.WORKERS_READY), after.condition(Type.WORKERS_READY)
+    if new is None or new.status == "True" or new.reason in _QUIET or after.phase == Phase.FAILED:
+        return []
+    # The kubelet alternates between ErrImagePull and ImagePullBackOff: one event for the trouble.
+    if old is not None and old.status == "False" and old.reason not in _QUIET:
+        return []
+    return [_of("Warning", new)]
+
+
+def _attempts(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
+    known = {failure.shard: failure.attempts for failure in before.failures}
+    fresh = [failure for failure in after.failures if failure.attempts > known.get(failure.shard, 0)]
+    return [
+        Event(
+            "Warning",
+            Why.SHARD_FAILED,
+            f"Shard {failure.shard}, attempt {failure.attempts}: {failure.reason}: {failure.message}",
+        )
+        for failure in fresh[:MAX_SHARD_EVENTS]
+    ]
+
+
+def _turned(
+    before: RephraseJobStatus, after: RephraseJobStatus, kind: Type, to: str, *, any_reason: bool = False
+) -> bool:
+    old, new = before.condition(kind), after.condition(kind)
+    if new is None or new.status != to:
+        return False
+    return (
+        old is None
+        or old.status != to
+        or (any_reason and (old.reason, old.message) != (new.reason, new.message))
+    )
+
+
+def _of(kind: Literal["Normal", "Warning"], condition: Condition | None) -> Event:
+    assert condition is not None
+    return Event(kind, condition.reason, condition.message)

@@ -1,0 +1,300 @@
+"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the few fields that
+are used.
+
+A hundred thousand pods take gigabytes as API objects and a tenth of that like this. Times are aware
+datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from rephrase_operator import api
+from rephrase_operator.intervals import Intervals
+from rephrase_operator.status import RephraseJobStatus
+from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, ShardReport
+
+LABEL_JOB = f"{api.GROUP}/job"
+LABEL_STEP = f"{api.GROUP}/step"
+LABEL_UID = f"{api.GROUP}/job-uid"
+ANNOTATION_HASH = f"{api.GROUP}/workers-hash"
+ANNOTATION_GPUS = f"{api.GROUP}/gpus-per-worker"
+
+Raw = Mapping[str, Any]
+
+
+class Step(StrEnum):
+    """The steps of a job; each is a Kubernetes Job."""
+
+    PLAN = "plan"
+    GENERATE = "generate"
+    FINALIZE = "finalize"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobObject:
+    """A RephraseJob."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleting: bool
+    spec: api.RephraseJobSpec | None
+    """None when it can't be read; `problem` says why."""
+    problem: str
+    status: RephraseJobStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A Kubernetes Job of ours."""
+
+    namespace: str
+    name: str
+    uid: str
+    job: str
+    """Name of the RephraseJob in its label."""
+    step: str
+    owner_uid: str
+    suspended: bool = False
+    parallelism: int = 1
+    succeeded: Intervals = field(default_factory=Intervals)
+    failed_indexes: Intervals = field(default_factory=Intervals)
+    complete: bool = False
+    failed: bool = False
+    failed_reason: str = ""
+    failed_message: str = ""
+    start_time: datetime | None = None
+    ended: datetime | None = None
+    """When the Complete or Failed condition was set."""
+    workers_hash: str = ""
+    gpus: int = 0
+    deleting: bool = False
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """A pod of one of our Jobs."""
+
+    namespace: str
+    name: str
+    uid: str
+    job: str
+    job_uid: str
+    """UID of the RephraseJob in its label."""
+    step: str
+    index: int | None = None
+    phase: str = "Pending"
+    deleting: bool = False
+    ip: str = ""
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    exit_code: int | None = None
+    disrupted: bool = False
+    """Kubernetes took the pod away (preemption, drain, lost node): not the worker's failure."""
+    trouble: str = ""
+    """Why it does not start, as the kubelet or the scheduler says: ImagePullBackOff, Unschedulable, ..."""
+    trouble_message: str = ""
+    end_reason: str = ""
+    """OOMKilled, Evicted, Error, ..."""
+    termination: str = ""
+    """The container's termination message."""
+    resource_version: str = ""
+
+    @property
+    def live(self) -> bool:
+        """True until it has ended."""
+        return self.phase in ("Pending", "Running", "Unknown")
+
+    @property
+    def running(self) -> bool:
+        """True while its worker runs."""
+        return self.phase == "Running" and not self.deleting
+
+    @property
+    def blamed(self) -> bool:
+        """True when it failed by its own doing: a preemption and a worker told to stop don't count."""
+        return self.phase == "Failed" and not self.disrupted and self.exit_code != ExitCode.PREEMPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigView:
+    """The ConfigMap that carries recipe and engine settings."""
+
+    owner_uid: str
+    recipe: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveReport:
+    """What a running worker said when it was last asked."""
+
+    report: ShardReport
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything around one RephraseJob."""
+
+    jobs: Mapping[str, JobView] = field(default_factory=dict)
+    """By step, whoever owns them."""
+    pods: tuple[PodView, ...] = ()
+    config: ConfigView | None = None
+    reports: Mapping[str, LiveReport] = field(default_factory=dict)
+    """By pod UID."""
+    taken: frozenset[str] = frozenset()
+    """Names of children that exist but are not ours."""
+
+    def of(self, step: Step, uid: str) -> tuple[PodView, ...]:
+        """The pods of a step of the RephraseJob with this UID, oldest first."""
+        found = (pod for pod in self.pods if pod.step == step and pod.job_uid == uid)
+        return tuple(sorted(found, key=lambda pod: (pod.created, pod.name)))
+
+
+def time_of(text: str | None) -> datetime | None:
+    """An API timestamp as a datetime."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def view_rephrase_job(raw: Raw) -> JobObject:
+    """Project a RephraseJob. A spec that can't be read becomes a `problem`, not an error."""
+    meta = raw["metadata"]
+    spec, problem = None, ""
+    try:
+        spec = api.parse_spec(raw.get("spec") or {})
+    except ValidationError as error:
+        problem = "; ".join(
+            f"spec.{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+            for found in error.errors()[:5]
+        )
+    return JobObject(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta.get("generation", 1),
+        resource_version=meta.get("resourceVersion", ""),
+        created=datetime.fromisoformat(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        spec=spec,
+        problem=problem,
+        status=RephraseJobStatus.model_validate(raw.get("status") or {}),
+    )
+
+
+def view_job(raw: Raw) -> JobView:
+    """Project a Job."""
+    meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    over = {found["type"]: found for found in status.get("conditions") or () if found.get("status") == "True"}
+    ending = over.get("Failed") or over.get("Complete") or {}
+    return JobView(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        job=labels.get(LABEL_JOB, ""),
+        step=labels.get(LABEL_STEP, ""),
+        owner_uid=_owner(meta),
+        suspended=bool(spec.get("suspend")),
+        parallelism=spec.get("parallelism", 1),
+        succeeded=Intervals.parse(status.get("completedIndexes") or ""),
+        failed_indexes=Intervals.parse(status.get("failedIndexes") or ""),
+        complete="Complete" in over,
+        failed="Failed" in over,
+        failed_reason=over.get("Failed", {}).get("reason", ""),
+        failed_message=over.get("Failed", {}).get("message", ""),
+        start_time=time_of(status.get("startTime")),
+        ended=time_of(ending.get("lastTransitionTime")),
+        workers_hash=notes.get(ANNOTATION_HASH, ""),
+        gpus=int(notes.get(ANNOTATION_GPUS, 0)),
+        deleting="deletionTimestamp" in meta,
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def view_pod(raw: Raw) -> PodView:
+    """Project a pod."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    labels = meta.get("labels") or {}
+    index = labels.get("batch.kubernetes.io/job-completion-index")
+    containers = status.get("containerStatuses") or [{}]
+    state = containers[0].get("state") or {}
+    terminated, running, waiting = (state.get(name) or {} for name in ("terminated", "running", "waiting"))
+    held = {found["type"]: found for found in status.get("conditions") or ()}
+    trouble, message = _trouble(waiting, held.get("PodScheduled", {}))
+    return PodView(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        job=labels.get(LABEL_JOB, ""),
+        job_uid=labels.get(LABEL_UID, ""),
+        step=labels.get(LABEL_STEP, ""),
+        index=None if index is None else int(index),
+        phase=status.get("phase", "Pending"),
+        deleting="deletionTimestamp" in meta,
+        ip=status.get("podIP") or "",
+        created=datetime.fromisoformat(meta["creationTimestamp"]),
+        started=time_of(terminated.get("startedAt") or running.get("startedAt")),
+        ended=time_of(terminated.get("finishedAt")),
+        exit_code=terminated.get("exitCode"),
+        disrupted=held.get("DisruptionTarget", {}).get("status") == "True",
+        trouble=trouble,
+        trouble_message=message[:1024],
+        end_reason=terminated.get("reason") or status.get("reason") or "",
+        termination=(terminated.get("message") or "")[:4096],
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def view_config(raw: Raw, recipe_key: str, engine_key: str) -> ConfigView:
+    """Project the ConfigMap."""
+    data = raw.get("data") or {}
+    return ConfigView(
+        owner_uid=_owner(raw["metadata"]), recipe=data.get(recipe_key, ""), engine=data.get(engine_key, "")
+    )
+
+
+def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -> Any:
+    """A worker's termination message as a report of this kind; None when it is something else.
+
+    Containers write what they like there, and a worker that was killed early wrote nothing.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def read_failure(text: str) -> Failure | None:
+    """The failure that a worker's termination message tells of, whichever command it ran."""
+    for kind in (ShardReport, PlanReport, FinalReport):
+        report = read_report(kind, text)
+        if report is not None:
+            failure: Failure | None = report.failure
+            return failure
+    return None
+
+
+def _owner(meta: Raw) -> str:
+    return next((owner["uid"] for owner in meta.get("ownerReferences") or () if owner.get("controller")), "")
+
+
+def _trouble(waiting: Raw, scheduled: Raw) -> tuple[str, str]:
+    if scheduled.get("status") == "False":
+        return scheduled.get("reason") or "Unschedulable", scheduled.get("message") or ""
+    reason = waiting.get("reason") or ""
+    if reason in ("", "ContainerCreating", "PodInitializing"):
+        return "", ""
+    return reason, waiting.get("message") or ""

@@ -1,0 +1,191 @@
+"""How far a job is: the account of its finished shards, and what the others' workers say.
+
+Rates come from the workers, so neither a restart of the operator nor a suspension bends them: the time
+left is the
+samples left, at the tokens that a sample took so far, at the tokens per second of the workers that run now.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from rephrase_operator.intervals import Intervals
+from rephrase_operator.observed import LiveReport, PodView, read_report
+from rephrase_operator.status import ERROR_CODES_LIMIT, Account, Generating, PlanSummary, Progress
+from rephrase_worker.spec import FinalReport, ShardReport
+
+STALE = timedelta(seconds=30)
+"""A rate older than this is no rate any more: the worker does not answer."""
+
+COUNTS = (
+    "documents",
+    "samples_text",
+    "samples_error",
+    "prompt_tokens",
+    "cached_prompt_tokens",
+    "output_tokens",
+)
+
+
+def measure(
+    *,
+    before: Progress | None,
+    plan: PlanSummary,
+    samples_per_document: int,
+    gpus: int,
+    account: Account,
+    complete: Intervals,
+    pods: Iterable[PodView],
+    reports: Mapping[str, LiveReport],
+    now: datetime,
+) -> Progress:
+    """Progress while the job generates. `gpus` is the number per worker, 0 on CPUs.
+
+    Counts never go back: a shard whose worker was killed reports less until its successor has caught up.
+    """
+    inside = Intervals.parse(account.shards)
+    pods = list(pods)
+    open_shards = _latest(pods, reports, inside)
+    totals = Counter({name: getattr(account, name) for name in COUNTS})
+    errors = Counter(account.errors)
+    for report in open_shards.values():
+        totals["documents"] += report.documents_done
+        for name in COUNTS[1:]:
+            totals[name] += getattr(report, name)
+        errors.update(report.errors)
+    # Complete, but their pods were gone before they were read: finalizing counts them exactly.
+    unread = [shard for shard in complete if shard not in inside and shard not in open_shards]
+    share = len(unread) / max(plan.shards, 1)
+    totals["documents"] += round(plan.documents * share)
+    totals["samples_text"] += round(plan.documents * samples_per_document * share)
+    if before is not None:
+        totals = Counter({name: max(totals[name], getattr(before, name)) for name in COUNTS})
+        errors |= Counter(before.errors)
+
+    planned = max(plan.documents, totals["documents"])
+    samples_planned = planned * samples_per_document
+    samples = totals["samples_text"] + totals["samples_error"]
+    ratio = min(1.0, samples / samples_planned) if samples_planned else 0.0
+    if len(complete) < plan.shards:
+        ratio = min(ratio, 0.999)  # An estimated plan must not say that all is done.
+
+    running = [pod for pod in pods if pod.running]
+    fresh = [reports[pod.uid] for pod in running if pod.uid in reports and now - reports[pod.uid].at < STALE]
+    rate = sum(live.report.tokens_per_second for live in fresh) if fresh else None
+    seconds = None
+    if rate and totals["output_tokens"] and samples:
+        per_sample = totals["output_tokens"] / samples
+        seconds = math.ceil(max(samples_planned - samples, 0) * per_sample / rate)
+    return Progress(
+        **{name: totals[name] for name in COUNTS},
+        documents_planned=planned,
+        samples_planned=samples_planned,
+        errors=dict(errors.most_common(ERROR_CODES_LIMIT)),
+        ratio=round(ratio, 4),
+        percent=percent(ratio),
+        tokens_per_second=_rounded(rate),
+        tokens_per_second_per_gpu=_rounded(rate / (len(fresh) * gpus)) if rate is not None and gpus else None,
+        eta=None if seconds is None else duration(seconds),
+        eta_seconds=seconds,
+        workers=len(running),
+    )
+
+
+def rest(before: Progress | None) -> Progress | None:
+    """Progress while nothing generates: the counts stay, the rates go."""
+    if before is None:
+        return None
+    gone = {"tokens_per_second": None, "tokens_per_second_per_gpu": None, "eta": None, "eta_seconds": None}
+    return before.model_copy(update=gone | {"workers": 0})
+
+
+def conclude(
+    before: Progress | None,
+    report: FinalReport,
+    account: Account | None,
+    generating: Generating | None,
+    *,
+    samples_per_document: int,
+    gpus: int,
+) -> Progress:
+    """Progress when the job has ended: the finalizer's exact counts, and the mean rates."""
+    planned = report.samples_text + report.samples_error + report.samples_missing
+    ratio = (report.samples_text + report.samples_error) / planned if planned else 1.0
+    seconds = generating.seconds if generating else 0.0
+    worker_seconds = account.worker_seconds if account else 0.0
+    rate = report.output_tokens / seconds if seconds else None
+    per_gpu = report.output_tokens / (worker_seconds * gpus) if worker_seconds and gpus else None
+    documents_planned = planned // samples_per_document
+    return (before or Progress()).model_copy(
+        update={
+            "documents": report.documents,
+            "documents_planned": max(documents_planned, report.documents),
+            "samples_planned": planned,
+            "samples_text": report.samples_text,
+            "samples_error": report.samples_error,
+            "prompt_tokens": report.prompt_tokens,
+            "output_tokens": report.output_tokens,
+            "ratio": round(ratio, 4),
+            "percent": percent(ratio),
+            "tokens_per_second": _rounded(rate),
+            "tokens_per_second_per_gpu": _rounded(per_gpu),
+            "eta": None,
+            "eta_seconds": None,
+            "workers": 0,
+        }
+    )
+
+
+def percent(ratio: float) -> str:
+    """A ratio for people. Rounded down: 100% means all of it."""
+    return f"{math.floor(ratio * 1000 + 1e-6) / 10:g}%"
+
+
+def duration(seconds: int) -> str:
+    """A time span for people, in its two largest units: 45s, 12m30s, 3h05m, 2d04h."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02}h"
+    if hours:
+        return f"{hour}h{minute:02}m"
+    return f"{minute}m{second:02}s" if minutes else f"{second}s"
+
+
+def error_ratio(progress: Progress) -> float:
+    """Share of the samples so far that are errors."""
+    samples = progress.samples_text + progress.samples_error
+    return progress.samples_error / samples if samples else 0.0
+
+
+def _latest(
+    pods: Iterable[PodView], reports: Mapping[str, LiveReport], inside: Intervals
+) -> dict[int, ShardReport]:
+    """The most advanced report of every shard that is not in the account.
+
+    A pod that was just started has not read yet what its predecessor committed; both may run at once.
+    """
+    best: dict[int, ShardReport] = {}
+    for pod in pods:
+        if pod.index is None or pod.index in inside:
+            continue
+        live = reports.get(pod.uid)
+        report = read_report(ShardReport, pod.termination) or (live.report if live else None)
+        if report is None:
+            continue
+        known = best.get(pod.index)
+        if known is None or _size(report) >= _size(known):
+            best[pod.index] = report
+    return best
+
+
+def _size(report: ShardReport) -> int:
+    return report.samples_text + report.samples_error
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 1)

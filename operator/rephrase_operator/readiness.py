@@ -1,0 +1,75 @@
+"""Whether a step's pods run, and when they don't, why: what the scheduler and the kubelet say, in one
+sentence.
+
+Kubernetes itself never gives up on a pod that can't start, so somebody has to look at the clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rephrase_operator.conditions import Why
+from rephrase_operator.observed import JobView, PodView
+
+PATIENCE = timedelta(minutes=1)
+"""How long a Job may take to make its pods before it is called trouble."""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """How a step's pods are doing."""
+
+    ready: bool
+    reason: str
+    message: str
+    trouble: bool = False
+    """True when something keeps pods from starting."""
+    waiting_since: datetime | None = None
+    """Since when no pod runs though one should; None while one runs."""
+
+    def overdue(self, deadline: timedelta, now: datetime) -> bool:
+        """True when nothing could start for longer than the deadline."""
+        return self.waiting_since is not None and now - self.waiting_since >= deadline
+
+
+def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Readiness:
+    """Judge the pods of a step's Job that is meant to run."""
+    running = [pod for pod in pods if pod.running]
+    pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
+    troubled = [pod for pod in pending if pod.trouble]
+    because = _because(troubled)
+    if running:
+        message = f"{_workers(len(running))} running."
+        return Readiness(True, Why.WORKERS_RUNNING, f"{message} {because}".strip(), trouble=bool(troubled))
+    if pending:
+        since = min(pod.created for pod in pending)
+        if troubled:
+            return Readiness(False, _reason(troubled), because, trouble=True, waiting_since=since)
+        message = f"{_workers(len(pending))} starting."
+        return Readiness(False, Why.WORKERS_STARTING, message, waiting_since=since)
+    if pods or child is None or child.start_time is None:
+        # Between two pods: a retry waits for its backoff, or the Job has just been made.
+        return Readiness(False, Why.WORKERS_STARTING, "Waiting for a pod.")
+    if now - child.start_time < PATIENCE:
+        return Readiness(False, Why.WORKERS_STARTING, "Waiting for a pod.", waiting_since=child.start_time)
+    message = f"Job {child.name} has made no pod; kubectl describe job {child.name} says why (a quota?)."
+    return Readiness(False, Why.NO_WORKERS, message, trouble=True, waiting_since=child.start_time)
+
+
+def _because(troubled: Sequence[PodView]) -> str:
+    if not troubled:
+        return ""
+    reason = _reason(troubled)
+    example = next(pod for pod in troubled if pod.trouble == reason)
+    return f"{_workers(len(troubled))} not starting: {reason}: {example.trouble_message}".rstrip(" :")
+
+
+def _reason(troubled: Sequence[PodView]) -> str:
+    return Counter(pod.trouble for pod in troubled).most_common(1)[0][0]
+
+
+def _workers(count: int) -> str:
+    return "1 pod is" if count == 1 else f"{count} pods are"

@@ -1,0 +1,278 @@
+"""From what there is to what should be: one pure function over a RephraseJob, everything around it and
+the time.
+
+It is run on every event and on a timer, and every pass works out everything anew. A lost event, a
+restart or an edit
+in mid-flight changes nothing but the delay. The only memory is the status, written with the
+resourceVersion that the
+pass has read.
+
+A job starts in two passes: the first one freezes the recipe by setting `status.startTime`, from then on
+the API
+server refuses changes, and only then children are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from rephrase_operator import children, conditions
+from rephrase_operator.accounting import explain
+from rephrase_operator.conditions import Type, Why
+from rephrase_operator.decision import (
+    CreateConfigMap,
+    CreateJob,
+    Decision,
+    DeleteJob,
+    DeleteRephraseJob,
+    PatchConfigMap,
+    PatchJob,
+)
+from rephrase_operator.draft import Draft, started
+from rephrase_operator.generating import SETTLE, generate, hold_engine
+from rephrase_operator.observed import JobObject, Observed, Step, read_report
+from rephrase_operator.progress import conclude
+from rephrase_operator.prompts import LibraryPrompt
+from rephrase_operator.readiness import assess
+from rephrase_operator.settings import Settings
+from rephrase_operator.status import Phase, PlanSummary
+from rephrase_worker.spec import ENGINE_FILE, FinalReport, PlanReport
+
+WAIT_SECONDS = 5.0
+"""How soon to look again at something that is expected to change without telling."""
+
+
+def reconcile(
+    job: JobObject,
+    seen: Observed,
+    now: datetime,
+    settings: Settings,
+    library: Mapping[str, LibraryPrompt],
+) -> Decision:
+    """Decide on one job. Pure: the same arguments give the same decision."""
+    if job.deleting:
+        return Decision(status=job.status)
+    if job.spec is None:
+        return _unreadable(job, now)
+    draft = Draft(job, job.spec, seen, now.replace(microsecond=0), settings, library)
+    if job.status.phase is not None and job.status.phase.final:
+        _after_the_end(draft)
+    elif not started(job.status):
+        _start(draft)
+    elif _foreign(draft):
+        draft.condition(Type.ACCEPTED, None, Why.OLD_CHILDREN, conditions.OLD_CHILDREN)
+        draft.set(message=conditions.OLD_CHILDREN)
+        draft.look_again(WAIT_SECONDS)
+    elif _configured(draft):
+        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "The recipe is frozen.")
+        if draft.status.plan is None:
+            _plan(draft)
+        elif not draft.status.generated:
+            generate(draft)
+        else:
+            _finalize(draft)
+    return draft.decide()
+
+
+def _unreadable(job: JobObject, now: datetime) -> Decision:
+    """The API server validates what this operator reads, unless their versions differ."""
+    held = conditions.with_condition(
+        list(job.status.conditions),
+        Type.ACCEPTED,
+        False,
+        Why.INVALID_SPEC,
+        job.problem,
+        now=now.replace(microsecond=0),
+        generation=job.generation,
+    )
+    update = {"conditions": held, "message": job.problem, "phase": job.status.phase or Phase.PENDING}
+    return Decision(status=job.status.model_copy(update=update))
+
+
+def _start(draft: Draft) -> None:
+    """Accept the spec and freeze it, or say why not."""
+    spec, library = draft.spec, draft.library
+    unknown = [choice.name for choice in spec.prompts if not choice.template and choice.name not in library]
+    if unknown:
+        message = conditions.unknown_prompt(unknown, sorted(library))
+        draft.condition(Type.ACCEPTED, False, Why.UNKNOWN_PROMPT, message)
+        draft.phase(Phase.PENDING, message)
+    elif _foreign(draft):
+        draft.condition(Type.ACCEPTED, None, Why.OLD_CHILDREN, conditions.OLD_CHILDREN)
+        draft.phase(Phase.PENDING, conditions.OLD_CHILDREN)
+        draft.look_again(WAIT_SECONDS)
+    elif spec.suspend:
+        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "Nothing has started yet: the recipe can change.")
+        draft.phase(Phase.SUSPENDED, "Suspended before it started.")
+    else:
+        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "The recipe is frozen.")
+        draft.set(
+            start_time=draft.now,
+            worker_image=draft.settings.worker_image,
+            recipe_hash=children.recipe_of(draft.job, spec, library).hash,
+            selector=children.selector(draft.job.name),
+        )
+        draft.phase(Phase.PLANNING, "Planning the shards.")
+        draft.look_again(0)
+
+
+def _foreign(draft: Draft) -> bool:
+    """True when a child's name is taken by something that is not this job's. It is never adopted."""
+    seen, uid = draft.seen, draft.job.uid
+    others = any(child.owner_uid != uid for child in seen.jobs.values())
+    return others or bool(seen.taken) or (seen.config is not None and seen.config.owner_uid != uid)
+
+
+def _configured(draft: Draft) -> bool:
+    """See to the ConfigMap: the recipe as it was frozen, the engine's settings as they are now."""
+    job, spec, config = draft.job, draft.spec, draft.seen.config
+    if config is None:
+        known = all(choice.template or choice.name in draft.library for choice in spec.prompts)
+        recipe = children.recipe_of(job, spec, draft.library) if known else None
+        if recipe is None or recipe.hash != job.status.recipe_hash:
+            draft.fail(Why.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
+            return False
+        draft.do(CreateConfigMap(children.config_map(job, recipe, spec.engine)))
+    elif config.engine != spec.engine.to_json() and not hold_engine(draft):
+        draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: spec.engine.to_json()}))
+    return True
+
+
+def _plan(draft: Draft) -> None:
+    make = partial(children.plan_job, draft.job, draft.spec, draft.settings)
+    report: PlanReport | None = _run(draft, Step.PLAN, PlanReport, make, Phase.PLANNING, Why.PLAN_FAILED)
+    if report is None:
+        return
+    fields = report.model_dump(include=set(PlanSummary.model_fields))
+    about = "" if report.documents_exact else "about "
+    message = f"{report.shards} shards, {about}{report.documents} documents in {report.files} files."
+    draft.set(plan=PlanSummary(**fields))
+    draft.condition(Type.PLANNED, True, Why.PLANNED, message)
+    draft.phase(Phase.RUNNING, f"Planned {message}")
+    draft.look_again(0)
+
+
+def _finalize(draft: Draft) -> None:
+    make = partial(children.finalize_job, draft.job, draft.spec, draft.settings)
+    report: FinalReport | None = _run(
+        draft, Step.FINALIZE, FinalReport, make, Phase.FINALIZING, Why.FINALIZE_FAILED
+    )
+    if report is None:
+        return
+    status = draft.status
+    draft.set(
+        progress=conclude(
+            status.progress,
+            report,
+            status.account,
+            status.generating,
+            samples_per_document=draft.samples_per_document,
+            gpus=draft.gpus,
+        )
+    )
+    shards = status.shards
+    progress = draft.status.progress
+    if shards is not None and shards.failed:
+        failed = [failure for failure in status.failures if failure.failed]
+        details = " ".join(f"Shard {found.shard}: {found.reason}: {found.message}" for found in failed[:3])
+        _end(draft, Why.SHARDS_FAILED, conditions.shards_failed(shards.failed, shards.total, details))
+    elif report.samples_missing:
+        message = (
+            f"{report.samples_missing} samples are missing though no shard failed; see the finalize log."
+        )
+        _end(draft, Why.DATASET_INCOMPLETE, message)
+    else:
+        message = f"{report.documents} documents, {report.samples_text} texts, {report.samples_error} errors."
+        _end(draft, None, message)
+    draft.set(progress=progress)
+
+
+def _end(draft: Draft, failure: Why | None, message: str) -> None:
+    if failure is None:
+        draft.succeed(message)
+    else:
+        draft.fail(failure, message)
+
+
+def _run(
+    draft: Draft,
+    step: Step,
+    kind: type[PlanReport | FinalReport],
+    make: Callable[[], dict[str, Any]],
+    phase: Phase,
+    failed: Why,
+) -> Any:
+    """Bring a step of one pod to its report; None while there is none. It may run again: it is idempotent."""
+    child, pods = draft.seen.jobs.get(step), draft.seen.of(step, draft.job.uid)
+    done = (read_report(kind, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
+    report = next((found for found in done if found is not None), None)
+    if report is not None:
+        return report
+    blamed = [pod for pod in pods if pod.blamed]
+    message = f"{phase.value}."
+    if blamed:
+        message = (
+            f"{phase.value}, attempt {len(blamed) + 1}. The last one failed: {': '.join(explain(blamed[-1]))}"
+        )
+    settled = child is not None and (child.ended is None or draft.now - child.ended >= SETTLE)
+    if child is None:
+        draft.do(CreateJob(make() if not draft.spec.suspend else _suspended(make())))
+    elif child.deleting:
+        draft.look_again(WAIT_SECONDS)
+    elif child.failed:
+        if blamed or settled:
+            reason, why = explain(blamed[-1]) if blamed else (failed, child.failed_message)
+            draft.fail(reason, why)
+            return None
+        draft.look_again(1)
+    elif child.complete:
+        if settled:
+            draft.do(DeleteJob(child.name, child.uid))  # Its pod went before it was read: run it again.
+        draft.look_again(1)
+    elif child.suspended != draft.spec.suspend:
+        draft.do(PatchJob(child.name, {"suspend": draft.spec.suspend}))
+    _report_step(draft, step, phase, message)
+    return None
+
+
+def _report_step(draft: Draft, step: Step, phase: Phase, message: str) -> None:
+    child, pods = draft.seen.jobs.get(step), draft.seen.of(step, draft.job.uid)
+    if draft.spec.suspend:
+        if any(pod.live for pod in pods):
+            draft.set(message=f"Suspending: {step} is being stopped.")
+            draft.look_again(WAIT_SECONDS)
+            return
+        draft.condition(Type.WORKERS_READY, False, Why.SUSPENDED, "The job is suspended.")
+        draft.phase(Phase.SUSPENDED, f"Suspended; the next step is to {step}.")
+        return
+    ready = assess(child, pods, draft.now)
+    draft.condition(Type.WORKERS_READY, ready.ready, ready.reason, ready.message)
+    deadline = draft.spec.failure_policy.pending_deadline_seconds
+    if ready.overdue(timedelta(seconds=deadline), draft.now):
+        draft.fail(Why.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
+        return
+    draft.phase(phase, f"{message} {ready.message}" if ready.trouble else message)
+    draft.look_again(WAIT_SECONDS)
+
+
+def _suspended(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest | {"spec": manifest["spec"] | {"suspend": True}}
+
+
+def _after_the_end(draft: Draft) -> None:
+    """Stop what may still run, and remove the job when its time has come."""
+    for child in draft.seen.jobs.values():
+        if child.owner_uid == draft.job.uid and not (child.suspended or child.complete or child.failed):
+            draft.do(PatchJob(child.name, {"suspend": True}))
+            draft.look_again(WAIT_SECONDS)
+    ttl, ended = draft.spec.ttl_seconds_after_finished, draft.status.completion_time
+    if ttl is None or ended is None:
+        return
+    left = (ended + timedelta(seconds=ttl) - draft.now).total_seconds()
+    if left <= 0:
+        draft.do(DeleteRephraseJob(draft.job.name, draft.job.uid))
+    else:
+        draft.look_again(left)
