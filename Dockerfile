@@ -57,6 +57,7 @@ LABEL org.opencontainers.image.title="rephrase-worker" \
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     --mount=type=bind,source=requirements/worker.txt,target=/wheels.txt \
     python3 -m pip install --no-cache-dir --no-deps --requirement /wheels.txt /wheels/*.whl \
+    && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
     && useradd --uid 10001 --user-group --create-home rephrase
 # vLLM, Triton and FlashInfer keep what they compile under the home folder.
 ENV HOME=/home/rephrase PYTHONUNBUFFERED=1
