@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import IO, Literal
 
@@ -15,33 +16,39 @@ _SKIP_BYTES = 1 << 20
 
 def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
     """Documents whose line's first byte lies in the range. Position: offset of that byte."""
-    stream = sources_lines.buffered(file)
-    position = range_.start
-    if position > 0:
-        # A line starts here exactly if the byte before ends one; else the rest of it is another range's.
-        position -= 1
-        stream.seek(position)
-        while skipped := stream.readline(_SKIP_BYTES):
-            position += len(skipped)
-            if skipped.endswith(b"\n"):
-                break
-    while range_.end is None or position < range_.end:
-        line = stream.readline()
-        if not line:
-            return
-        content = sources_lines.content(line, first_of_file=position == 0)
-        if content:
-            yield _row(position, content, source)
-        position += len(line)
+    with sources_lines.buffered(file) as stream:
+        position = _first_line(stream, range_.start)
+        while range_.end is None or position < range_.end:
+            line = stream.readline()
+            if not line:
+                return
+            content = sources_lines.content(line, first_of_file=position == 0)
+            if content:
+                yield _row(position, content, source)
+            position += len(line)
+
+
+def _first_line(stream: io.BufferedReader, start: int) -> int:
+    """Moves to the first line that starts at `start` or later, and returns where that is."""
+    if start == 0:
+        return 0
+    # A line starts here exactly if the byte before ends one; else the rest of it is another range's.
+    position = start - 1
+    stream.seek(position)
+    while skipped := stream.readline(_SKIP_BYTES):
+        position += len(skipped)
+        if skipped.endswith(b"\n"):
+            break
+    return position
 
 
 def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], source: Source) -> Iterator[Row]:
     """All documents of a compressed file. Position: line number from 0, blank lines counted."""
-    stream = sources_lines.decompressed(file, compression)
-    for number, line in enumerate(sources_lines.lines(stream)):
-        content = sources_lines.content(line, first_of_file=number == 0)
-        if content:
-            yield _row(number, content, source)
+    with sources_lines.decompressed(file, compression) as stream:
+        for number, line in enumerate(sources_lines.lines(stream)):
+            content = sources_lines.content(line, first_of_file=number == 0)
+            if content:
+                yield _row(number, content, source)
 
 
 def _row(position: int, content: bytes, source: Source) -> Row:

@@ -7,11 +7,10 @@ than a shard that is a little longer than the others.
 
 from __future__ import annotations
 
-import io
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +29,8 @@ SAMPLE_BYTES = 1 << 20
 
 SAMPLE_LINES = 100
 """Lines at the start of a file that are parsed, to see whether it is JSON and has the text field."""
+
+_PART_BYTES = 4096
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "a parquet file"),
@@ -71,7 +72,8 @@ def has_text(type_: pa.DataType) -> bool:
     if pa.types.is_dictionary(type_):
         return has_text(type_.value_type)
     return bool(
-        pa.types.is_string(type_)
+        pa.types.is_null(type_)  # of a file in which every text is null
+        or pa.types.is_string(type_)
         or pa.types.is_large_string(type_)
         or pa.types.is_string_view(type_)
         or pa.types.is_binary(type_)
@@ -121,36 +123,40 @@ def _inspect_jsonl(found: FoundFile, file: IO[bytes], source: Source) -> tuple[i
     if found.size <= COUNTED_BYTES:
         return _count(found, file, source), True
     raw = file.read(SAMPLE_BYTES)
-    head = raw if found.compression is None else _decompress_start(found, raw)
+    head, consumed = (raw, len(raw)) if found.compression is None else _decompress_start(found, raw)
     sample = _whole_lines(head)
     _check_lines(found, sample, source)
     documents = sum(1 for line in sample if sources_lines.content(line, first_of_file=False))
-    consumed = sum(map(len, sample)) / max(1, len(head)) * len(raw)
-    return max(1, round(documents * found.size / max(1.0, consumed))), False
+    bytes_per_document = consumed * sum(map(len, sample)) / max(1, len(head)) / max(1, documents)
+    return max(1, round(found.size / max(1.0, bytes_per_document))), False
 
 
 def _count(found: FoundFile, file: IO[bytes], source: Source) -> int:
     """Exact number of documents; the first lines are checked in passing."""
-    if found.compression is None:
-        stream = sources_lines.buffered(file)
-    else:
-        stream = sources_lines.decompressed(file, found.compression)
+    opened = (
+        sources_lines.buffered(file)
+        if found.compression is None
+        else sources_lines.decompressed(file, found.compression)
+    )
     sample: list[bytes] = []
     documents = 0
+    checked = False
     try:
-        for number, line in enumerate(sources_lines.lines(stream)):
-            if number < SAMPLE_LINES:
-                sample.append(line)
-            elif number == SAMPLE_LINES:
-                _check_lines(found, sample, source)
-            documents += bool(sources_lines.content(line, first_of_file=number == 0))
+        with opened as stream:
+            for number, line in enumerate(sources_lines.lines(stream)):
+                if number < SAMPLE_LINES:
+                    sample.append(line)
+                elif not checked:
+                    _check_lines(found, sample, source)
+                    checked = True
+                documents += bool(sources_lines.content(line, first_of_file=number == 0))
     except OSError as error:
         if not is_undecodable(error):
             raise
         raise WorkerError(
             Reason.SOURCE_FORMAT, f"{found.path} can't be decompressed as {found.compression}: {error}."
         ) from error
-    if len(sample) < SAMPLE_LINES or documents == 0:
+    if not checked:
         _check_lines(found, sample, source)
     return documents
 
@@ -167,18 +173,46 @@ def _require_magic(found: FoundFile, file: IO[bytes]) -> None:
         )
 
 
-def _decompress_start(found: FoundFile, raw: bytes) -> bytes:
-    """What the first bytes of a compressed file decompress to, at most SAMPLE_BYTES times 16."""
-    limit = SAMPLE_BYTES * 16
+def _decompress_start(found: FoundFile, raw: bytes) -> tuple[bytes, int]:
+    """The start of a compressed file's content, and how many of the raw bytes it comes from."""
+    new = _gzip_member if found.compression == "gzip" else _zstd_frame
+    stream = new()
+    head = bytearray()
+    consumed = 0
     try:
-        if found.compression == "gzip":
-            return zlib.decompressobj(wbits=31).decompress(raw, limit)
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as reader:
-            return reader.read(limit)
+        while consumed < len(raw) and len(head) < SAMPLE_BYTES:
+            part = raw[consumed : consumed + _PART_BYTES]
+            consumed += len(part)
+            while part:
+                head += stream.decompress(part)
+                part = stream.unused_data if stream.eof else b""
+                if stream.eof:
+                    stream = new()
     except (zlib.error, zstandard.ZstdError) as error:
         raise WorkerError(
             Reason.SOURCE_FORMAT, f"{found.path} can't be decompressed as {found.compression}: {error}."
         ) from error
+    return bytes(head), consumed
+
+
+class _Decompressor(Protocol):
+    """What zlib and zstandard have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _gzip_member() -> _Decompressor:
+    return zlib.decompressobj(wbits=31)
+
+
+def _zstd_frame() -> _Decompressor:
+    return zstandard.ZstdDecompressor().decompressobj()
 
 
 def _whole_lines(head: bytes) -> list[bytes]:

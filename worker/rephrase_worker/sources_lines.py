@@ -26,7 +26,7 @@ class UnusableDocumentError(ValueError):
 
 
 def buffered(file: IO[bytes]) -> io.BufferedReader:
-    """The file with fast readline: that of fsspec's own files is slow."""
+    """The file with fast readline: that of fsspec's own files is slow. Closing it closes the file."""
     return io.BufferedReader(cast("io.RawIOBase", file), _BUFFER_BYTES)
 
 

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from rephrase_worker import layout, planner
+from rephrase_worker.samples import SCHEMA, Sample
+from rephrase_worker.sink import ShardSink
+from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError
+from rephrase_worker.store import Store
+from tests.worker.builders import (
+    final_rows,
+    make_recipe,
+    positions,
+    read_documents,
+    samples_of,
+    shard_plans,
+    write_jsonl,
+    write_parquet,
+)
+
+
+class OneShard:
+    """A planned job of one shard, and everything that belongs in it."""
+
+    def __init__(self, folder: Path, *, prompts: Sequence[str] = ("faq", "math"), rollouts: int = 2) -> None:
+        write_parquet(folder / "in" / "b.parquet", ["text", None, "more text", ""])
+        write_jsonl(folder / "in" / "a.jsonl", ["ä", 3, "c"])
+        self.recipe: Recipe = make_recipe(folder / "in", folder / "out", prompts=prompts, rollouts=rollouts)
+        planner.plan(self.recipe)
+        (self.plan,) = shard_plans(self.recipe)
+        documents = read_documents(self.recipe, self.plan)
+        self.positions = positions(documents)
+        self.samples = samples_of(self.recipe, documents)
+        self.store = Store(self.recipe.output.uri)
+
+    def sink(self, pod_uid: str = "pod") -> ShardSink:
+        return ShardSink(self.store, self.recipe, self.plan, pod_uid)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> OneShard:
+    return OneShard(tmp_path)
+
+
+def test_a_shard_ends_as_one_sorted_file_per_prompt(one: OneShard) -> None:
+    sink = one.sink()
+    assert sink.manifest() is None
+    for sample in reversed(one.samples):
+        sink.commit([sample])
+    sink.finish(one.positions)
+    for prompt in ("faq", "math"):
+        rows = final_rows(one.recipe, 0, prompt)
+        keys = [(row["source_file"], row["source_position"], row["rollout"]) for row in rows]
+        assert keys == [(file, position, rollout) for file, position in one.positions for rollout in (0, 1)]
+        assert all(row["prompt"] == prompt for row in rows)
+        assert all((row["text"] is None) == (row["error"] is not None) for row in rows)
+
+
+def test_the_manifest_tells_what_the_files_hold(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples)
+    manifest = sink.finish(one.positions)
+    assert manifest == sink.manifest()
+    assert (manifest.shard, manifest.documents, manifest.recipe_hash) == (0, 7, one.recipe.hash)
+    faq = manifest.prompts["faq"]
+    assert (faq.text, faq.error) == (8, 6)
+    assert faq.errors == {"empty_text": 2, "missing_text": 2, "text_not_string": 2}
+    assert (faq.prompt_tokens, faq.cached_prompt_tokens, faq.output_tokens) == (80, 32, 40)
+    assert faq.finish_reasons == {"stop": 8}
+    assert faq.bytes == one.store.size("faq/shard-00000.parquet")
+
+
+def test_resuming_finds_what_was_committed_and_counts_duplicates_once(one: OneShard) -> None:
+    assert one.sink().resume().keys == set()
+    one.sink("first").commit(one.samples[:10])
+    one.sink("second").commit(one.samples[6:14])
+    committed = one.sink().resume()
+    assert committed.keys == {sample.key for sample in one.samples[:14]}
+    texts = [sample for sample in one.samples[:14] if sample.text is not None]
+    totals = committed.totals
+    assert (totals.text, totals.error) == (len(texts), 14 - len(texts))
+    assert (totals.prompt_tokens, totals.cached_prompt_tokens, totals.output_tokens) == (
+        10 * len(texts),
+        4 * len(texts),
+        5 * len(texts),
+    )
+    assert totals.errors.total() == totals.error
+
+
+def test_an_empty_commit_writes_nothing(one: OneShard) -> None:
+    one.sink().commit([])
+    assert one.store.list(layout.segments_dir(0)) == []
+
+
+def test_a_container_that_restarts_in_its_pod_does_not_meet_its_old_names(one: OneShard) -> None:
+    for sample in one.samples:
+        one.sink("same-pod").commit([sample])
+    assert one.sink().resume().keys == {sample.key for sample in one.samples}
+
+
+def test_finishing_without_every_key_is_refused_and_names_what_is_missing(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples[:-1])
+    with pytest.raises(WorkerError) as caught:
+        sink.finish(one.positions)
+    assert caught.value.failure.reason is Reason.INTERNAL
+    last = one.samples[-1]
+    named = f"{last.source_file} position {last.source_position} rollout {last.rollout}"
+    assert f"1 keys missing, 0 too many; first missing: {named}" in caught.value.failure.message
+    assert sink.manifest() is None
+
+
+def test_keys_that_the_reader_did_not_find_are_refused(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples)
+    with pytest.raises(WorkerError, match=r"first too many: b\.parquet position 3"):
+        sink.finish(one.positions[:-1])
+
+
+def test_a_finished_shard_stays_as_it_is(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples)
+    manifest = sink.finish(one.positions)
+    rows = final_rows(one.recipe, 0, "faq")
+    late = one.sink("late")
+    late.commit(_with_text(one.samples, "late"))
+    assert late.finish(one.positions) == manifest
+    assert final_rows(one.recipe, 0, "faq") == rows
+
+
+def test_of_two_samples_of_one_key_the_same_one_wins_everywhere(one: OneShard) -> None:
+    for name in ("a", "b"):
+        one.sink(name).commit(_with_text(one.samples, name))
+    winners = set()
+    for _ in range(3):
+        one.store.remove_tree("faq")
+        one.store.remove_tree("math")
+        one.store.remove_tree(layout.MANIFESTS)
+        one.sink().finish(one.positions)
+        texts = {row["text"] for prompt in ("faq", "math") for row in final_rows(one.recipe, 0, prompt)}
+        winners.add(frozenset(texts - {None}))
+    assert winners == {frozenset({"a"})}
+
+
+def test_a_shard_whose_range_holds_no_line_is_finished_with_empty_files(one: OneShard) -> None:
+    sink = one.sink()
+    manifest = sink.finish([])
+    assert manifest.documents == 0
+    assert final_rows(one.recipe, 0, "math") == []
+
+
+def test_a_prompts_folder_reads_as_one_dataset_of_the_samples_schema(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples)
+    sink.finish(one.positions)
+    dataset = ds.dataset(Path(one.recipe.output.uri) / "faq", format="parquet")
+    assert dataset.schema.equals(SCHEMA)
+    assert dataset.count_rows() == 14
+    metadata = pq.read_schema(Path(one.recipe.output.uri) / "faq" / "shard-00000.parquet").metadata
+    assert metadata[b"rephrase_schema_version"] == b"1"
+    assert {path.name for path in (Path(one.recipe.output.uri) / "faq").iterdir()} == {"shard-00000.parquet"}
+
+
+def test_a_segment_that_can_not_be_read_is_never_passed_over(one: OneShard) -> None:
+    sink = one.sink()
+    sink.commit(one.samples)
+    (path,) = one.store.list(layout.segments_dir(0))
+    one.store.replace(path, b"torn")
+    with pytest.raises(pa.ArrowInvalid):
+        sink.resume()
+
+
+def test_a_store_that_fails_while_the_job_runs_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = OneShard(tmp_path)
+    sink = one.sink()
+
+    def denied(descriptor: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.fsync", denied)
+    with pytest.raises(WorkerError) as caught:
+        sink.commit(one.samples)
+    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
+    assert caught.value.exit_code is ExitCode.INTERNAL
+
+
+def test_segments_sort_by_position_and_never_share_a_name(one: OneShard) -> None:
+    sinks = itertools.cycle([one.sink("x"), one.sink("x"), one.sink("y/../z")])
+    for sample, sink in zip(one.samples, sinks, strict=False):
+        sink.commit([sample])
+    listed = one.store.list(layout.segments_dir(0))
+    assert len(listed) == len(one.samples)
+    files = [pq.read_table(pa.BufferReader(one.store.read(path))).to_pylist()[0] for path in listed]
+    order = [(row["source_file"], row["source_position"]) for row in files]
+    assert order == sorted(order)
+
+
+def _with_text(samples: Sequence[Sample], text: str) -> list[Sample]:
+    return [sample if sample.text is None else dataclasses.replace(sample, text=text) for sample in samples]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rephrase_worker.spec import ExitCode, Reason, WorkerError
+from rephrase_worker.store import Store
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "out") if request.param == "local" else f"memory://{uuid.uuid4().hex}/out")
+
+
+def test_the_first_writer_of_a_path_wins(store: Store) -> None:
+    assert store.create("a/b.json", b"first")
+    assert not store.create("a/b.json", b"second")
+    assert store.read("a/b.json") == b"first"
+
+
+def test_the_first_writer_of_a_file_wins(store: Store, tmp_path: Path) -> None:
+    local = tmp_path / "big"
+    local.write_bytes(b"first")
+    assert store.create_from_file("a/big", local)
+    local.write_bytes(b"second")
+    assert not store.create_from_file("a/big", local)
+    assert store.read("a/big") == b"first"
+    assert local.exists()
+
+
+def test_replacing_overwrites(store: Store) -> None:
+    store.replace("card", b"old and longer")
+    store.replace("card", b"new")
+    assert store.read("card") == b"new"
+
+
+def test_a_listing_shows_the_files_of_one_folder_in_order_and_never_stale(store: Store) -> None:
+    assert store.list("x") == []
+    for name in ("x/b", "x/a", "x/deeper/c", "y/d"):
+        store.create(name, b"-")
+    assert store.list("x") == ["x/a", "x/b"]
+    Store(store.uri).create("x/0", b"-")
+    assert store.list("x") == ["x/0", "x/a", "x/b"]
+
+
+def test_size_and_existence_are_those_of_now(store: Store) -> None:
+    assert not store.exists("a/b")
+    store.create("a/b", b"12345")
+    assert store.exists("a/b")
+    assert not store.exists("a")
+    assert store.size("a/b") == 5
+
+
+def test_a_file_that_is_open_for_reading_can_seek(store: Store) -> None:
+    store.create("a", b"0123456789")
+    with store.open("a") as file:
+        file.seek(4)
+        assert file.read(3) == b"456"
+
+
+def test_reading_what_is_not_there_says_so(store: Store) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.read("nothing/here")
+
+
+def test_removing_twice_is_no_error(store: Store) -> None:
+    for name in ("x/a", "x/y/b", "z"):
+        store.create(name, b"-")
+    for _ in range(2):
+        store.remove_tree("x")
+        store.remove("z")
+    assert not store.exists("x/a")
+    assert not store.exists("x/y/b")
+    assert not store.exists("z")
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_of_many_threads_that_create_one_path_exactly_one_wins(tmp_path: Path, round_: int) -> None:
+    barrier = threading.Barrier(16)
+
+    def create(number: int) -> bool:
+        mine = Store(str(tmp_path / "out"))
+        barrier.wait()
+        return mine.create(f"folder-{round_}/file", str(number).encode() * 1000)
+
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(create, range(16)))
+    assert won.count(True) == 1
+    assert Store(str(tmp_path / "out")).read(f"folder-{round_}/file") == str(won.index(True)).encode() * 1000
+    assert [path.name for path in (tmp_path / "out" / f"folder-{round_}").iterdir()] == ["file"]
+
+
+def test_what_a_killed_writer_left_is_not_listed_and_can_be_removed(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.create("faq/shard", b"-")
+    (tmp_path / "faq" / ".rephrase-0123.tmp").write_bytes(b"half")
+    assert store.list("faq") == ["faq/shard"]
+    store.remove_temporary("faq")
+    assert [path.name for path in (tmp_path / "faq").iterdir()] == ["shard"]
+
+
+def test_a_folder_that_can_not_be_written_is_the_configurations_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = Store(str(tmp_path / "file" / "out"))
+    with pytest.raises(WorkerError) as caught:
+        store.create("a", b"-")
+    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
+    assert caught.value.exit_code is ExitCode.CONFIG
+    assert str(tmp_path / "file" / "out" / "a") in caught.value.failure.message
+
+
+def test_a_full_disk_may_be_better_on_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(WorkerError) as caught:
+        Store(str(tmp_path)).create("a", b"-")
+    assert caught.value.exit_code is ExitCode.INTERNAL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_is_not_known_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError) as caught:
+        Store("nosuchthing://bucket/path")
+    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
