@@ -55,7 +55,7 @@ class Why(StrEnum):
     WORKERS_RUNNING = "WorkersRunning"
     WORKERS_STARTING = "WorkersStarting"
     NO_WORKERS = "NoWorkers"
-    UNSCHEDULABLE = "Unschedulable"
+    REFUSED = "Refused"
     PENDING_DEADLINE = "PendingDeadlineExceeded"
     CURRENT = "Current"
     SUSPEND_TO_APPLY = "SuspendToApply"

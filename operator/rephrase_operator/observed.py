@@ -92,6 +92,8 @@ class PodView:
     job: str
     job_uid: str
     """UID of the RephraseJob in its label."""
+    owner_uid: str = ""
+    """UID of its Job."""
     step: str
     index: int | None = None
     phase: str = "Pending"
@@ -157,6 +159,8 @@ class Observed:
     """By pod UID."""
     taken: frozenset[str] = frozenset()
     """Names of children that exist but are not ours."""
+    refused: str = ""
+    """What the API server had against the last thing that was tried."""
 
     def of(self, step: Step, uid: str) -> tuple[PodView, ...]:
         """The pods of a step of the RephraseJob with this UID, oldest first."""
@@ -240,6 +244,7 @@ def view_pod(raw: Raw) -> PodView:
         uid=meta["uid"],
         job=labels.get(LABEL_JOB, ""),
         job_uid=labels.get(LABEL_UID, ""),
+        owner_uid=_owner(meta),
         step=labels.get(LABEL_STEP, ""),
         index=None if index is None else int(index),
         phase=status.get("phase", "Pending"),

@@ -74,6 +74,9 @@ def reconcile(
             generate(draft)
         else:
             _finalize(draft)
+        if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
+            draft.condition(Type.WORKERS_READY, False, Why.REFUSED, seen.refused)
+            draft.set(message=seen.refused)
     return draft.decide()
 
 

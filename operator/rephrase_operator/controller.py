@@ -1,0 +1,242 @@
+"""Passes: gather what there is, let `reconcile` decide, carry it out, write the status once, then tell.
+
+Any error ends the pass, is logged and counted, and the pass is repeated later, more and more patiently.
+Nothing is
+half-done by that: the next pass starts from what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+
+from rephrase_operator import kube
+from rephrase_operator.actions import Actor
+from rephrase_operator.kube import ApiError, Kube
+from rephrase_operator.metrics import Metrics
+from rephrase_operator.mirror import Key, Mirror
+from rephrase_operator.observed import (
+    JobObject,
+    JobView,
+    Observed,
+    PodView,
+    view_job,
+    view_pod,
+    view_rephrase_job,
+)
+from rephrase_operator.polling import Poller
+from rephrase_operator.prompts import library
+from rephrase_operator.reconcile import reconcile
+from rephrase_operator.settings import Settings
+from rephrase_operator.statuswrite import material
+from rephrase_operator.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+PASSES_AT_ONCE = 8
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+RESYNC_SECONDS = 300.0
+"""Every job is looked at this often even if nothing seems to happen."""
+
+IDLE_SECONDS = 0.2
+"""A pass that changed nothing is not repeated sooner."""
+
+STUCK_SECONDS = 180.0
+"""A pass or a watch that takes longer makes /healthz fail."""
+
+
+@dataclass
+class Known:
+    """What the operator remembers of a RephraseJob between passes. All of it can be lost."""
+
+    raw: dict[str, Any]
+    written: float = 0.0
+    """When the status was last written (monotonic seconds)."""
+    failures: int = 0
+    """Passes that failed in a row."""
+
+
+class Controller:
+    """Reconciles every RephraseJob that it is told of."""
+
+    def __init__(
+        self,
+        connection: Kube,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._kube = connection
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._watching = False
+        self._known: dict[Key, Known] = {}
+        self._queue = WorkQueue()
+        interval = timedelta(seconds=settings.progress_seconds * 0.9)
+        self._poller = Poller(interval=interval, clock=clock)
+        scopes: tuple[str | None, ...] = settings.namespaces or (None,)
+        self._jobs = [Mirror(connection, kube.jobs(scope), view_job, self._touch) for scope in scopes]
+        self._pods = [Mirror(connection, kube.pods(scope), view_pod, self._touch) for scope in scopes]
+        self._mirrors: tuple[Mirror[Any], ...] = (*self._jobs, *self._pods)
+        self._actor = Actor(connection, settings, self._remember_job)
+
+    def put(self, raw: Mapping[str, Any]) -> None:
+        """A RephraseJob exists, or has changed."""
+        key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+        known = self._known.get(key)
+        if known is None or known.raw["metadata"]["uid"] != raw["metadata"]["uid"]:
+            self._actor.forget(key)
+            self._known[key] = Known(raw=dict(raw))
+        else:
+            known.raw = dict(raw)
+        self._show(self._known[key].raw)
+        self._queue.add(key)
+
+    def drop(self, namespace: str, name: str, uid: str) -> None:
+        """A RephraseJob is gone."""
+        key = (namespace, name)
+        known = self._known.get(key)
+        if known is not None and known.raw["metadata"]["uid"] == uid:
+            del self._known[key]
+            self._actor.forget(key)
+            self._metrics.drop(key)
+
+    async def run(self) -> None:
+        """Mirror and reconcile until cancelled."""
+        mirrors = self._mirrors
+        try:
+            async with asyncio.TaskGroup() as group:
+                for mirror in mirrors:
+                    group.create_task(mirror.run())
+                # Before everything is listed a job would seem to have no children.
+                await asyncio.gather(*(mirror.synced.wait() for mirror in mirrors))
+                for _ in range(PASSES_AT_ONCE):
+                    group.create_task(self._work())
+        finally:
+            await self._poller.close()
+
+    def start_watching(self) -> None:
+        """From now on silence of the API server is trouble; before, this process waits for the Lease."""
+        self._watching = True
+        for mirror in self._mirrors:
+            mirror.last_contact = time.monotonic()
+
+    def trouble(self) -> str:
+        """What is wrong with this process, for /healthz; empty when nothing is."""
+        if not self._watching:
+            return ""
+        silent = time.monotonic() - min(mirror.last_contact for mirror in self._mirrors)
+        if silent > STUCK_SECONDS:
+            return f"the API server has not been heard of for {silent:.0f} s"
+        slowest = self._queue.longest_pass()
+        return f"a pass has been running for {slowest:.0f} s" if slowest > STUCK_SECONDS else ""
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                with self._metrics.timed():
+                    again = await self._pass(key)
+                if key in self._known:
+                    self._known[key].failures = 0
+                    self._queue.add(key, RESYNC_SECONDS if again is None else again)
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("%s/%s: %r", *key, error)
+                self._retry(key)
+            except Exception:
+                log.exception("%s/%s: a pass failed; this is a defect, please report it", *key)
+                self._retry(key)
+            finally:
+                self._queue.done(key)
+
+    async def _pass(self, key: Key) -> float | None:
+        known = self._known.get(key)
+        if known is None:
+            return None
+        raw = known.raw
+        job = view_rephrase_job(raw)
+        decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, library())
+        refused = await self._actor.carry_out(key, decided.actions)
+        status = decided.status.to_api()
+        patch = kube.merge_patch(raw.get("status") or {}, status)
+        again = decided.requeue_after
+        if refused:
+            again = min(again or LAST_RETRY_SECONDS, 10.0)
+        if not patch:
+            return None if again is None else max(again, IDLE_SECONDS)
+        wait = known.written + self._settings.progress_seconds - time.monotonic()
+        if wait > 0 and not material(raw.get("status") or {}, status):
+            return wait if again is None else max(min(again, wait), 0.05)
+        if not await self._write(key, known, raw, patch):
+            return 0.05
+        for event in decided.events:
+            await self._actor.tell(job, event, self._clock())
+        return again
+
+    async def _write(self, key: Key, known: Known, raw: Mapping[str, Any], patch: dict[str, Any]) -> bool:
+        """Write the status over the version that was read; False when that was not the newest."""
+        version = {"resourceVersion": raw["metadata"]["resourceVersion"], "uid": raw["metadata"]["uid"]}
+        path = kube.rephrase_jobs(*key)
+        try:
+            answer = await self._kube.request(
+                "PATCH",
+                f"{path}/status",
+                body={"metadata": version, "status": patch},
+                content_type=kube.MERGE_PATCH,
+            )
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            with suppress(ApiError):  # Gone: the watch tells.
+                self.put(await self._kube.request("GET", path))
+            return False
+        known.raw, known.written = answer, time.monotonic()
+        self._show(answer)
+        return True
+
+    async def _observe(self, key: Key, job: JobObject) -> Observed:
+        children: dict[str, JobView] = {view.step: view for mirror in self._jobs for view in mirror.of(key)}
+        owners = {view.uid for view in children.values() if view.owner_uid == job.uid}
+        pods: list[PodView] = [
+            view for mirror in self._pods for view in mirror.of(key) if view.owner_uid in owners
+        ]
+        return Observed(
+            jobs=children,
+            pods=tuple(pods),
+            config=await self._actor.config(key),
+            reports=await self._poller.reports(pod for pod in pods if pod.index is not None),
+            taken=self._actor.taken(key),
+            refused=self._actor.refused(key),
+        )
+
+    def _remember_job(self, raw: Mapping[str, Any]) -> None:
+        namespace = raw["metadata"]["namespace"]
+        index = self._settings.namespaces.index(namespace) if self._settings.namespaces else 0
+        self._jobs[index].remember(raw)
+
+    def _touch(self, key: Key) -> None:
+        if key in self._known:
+            self._queue.add(key)
+
+    def _retry(self, key: Key) -> None:
+        self._metrics.failed()
+        known = self._known.get(key)
+        if known is not None:
+            known.failures += 1
+            delay = FIRST_RETRY_SECONDS * 2 ** min(known.failures - 1, 10)
+            self._queue.add(key, min(LAST_RETRY_SECONDS, delay))
+
+    def _show(self, raw: Mapping[str, Any]) -> None:
+        meta = raw["metadata"]
+        self._metrics.show((meta["namespace"], meta["name"]), raw.get("status") or {})

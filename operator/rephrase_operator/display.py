@@ -1,0 +1,76 @@
+"""What `rephrase watch` shows of a job: a bar for the whole, a line of figures, the shards, and what is
+wrong."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rephrase_operator.status import Phase, Progress, RephraseJobStatus
+
+_COLOURS = {Phase.SUCCEEDED: "green", Phase.FAILED: "red", Phase.SUSPENDED: "yellow"}
+_FAILURES_SHOWN = 3
+
+
+def line(name: str, status: RephraseJobStatus) -> str:
+    """A job's state in one line, for logs and pipes."""
+    progress, shards = status.progress or Progress(), status.shards
+    parts = [f"{name}: {status.phase or 'Unknown'}", progress.percent or "0%"]
+    parts.append(f"{progress.documents}/{progress.documents_planned} documents")
+    if shards is not None:
+        parts.append(f"{shards.summary} shards")
+    if progress.tokens_per_second is not None:
+        parts.append(f"{progress.tokens_per_second:g} tok/s")
+    if progress.eta:
+        parts.append(f"ETA {progress.eta}")
+    return ", ".join(parts)
+
+
+def screen(name: str, status: RephraseJobStatus) -> RenderableType:
+    """A job's state for a terminal."""
+    progress = status.progress or Progress()
+    phase = status.phase
+    colour = _COLOURS.get(phase, "cyan") if phase else "dim"
+    head = Text.assemble(
+        (name, "bold"), "  ", (str(phase or "Unknown"), colour), "  ", (status.message or "", "dim")
+    )
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(ProgressBar(total=1.0, completed=progress.ratio, width=50), progress.percent or "0%")
+    return Group(head, bar, _figures(status, progress), *_troubles(status))
+
+
+def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
+    rate = "-" if progress.tokens_per_second is None else f"{progress.tokens_per_second:g}"
+    columns = {
+        "documents": f"{progress.documents}/{progress.documents_planned or '?'}",
+        "texts": str(progress.samples_text),
+        "errors": str(progress.samples_error),
+        "output tokens": f"{progress.output_tokens:,}",
+        "tok/s": rate,
+        "ETA": progress.eta or "-",
+        "workers": str(progress.workers),
+    }
+    if status.shards is not None:
+        shards = status.shards
+        columns["shards"] = f"{shards.summary} ({shards.running} running, {shards.failed} failed)"
+    if progress.tokens_per_second_per_gpu is not None:
+        columns["tok/s/GPU"] = f"{progress.tokens_per_second_per_gpu:g}"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name)
+    table.add_row(*columns.values())
+    return table
+
+
+def _troubles(status: RephraseJobStatus) -> list[RenderableType]:
+    shown = sorted(status.failures, key=lambda failure: failure.time)[-_FAILURES_SHOWN:]
+    return [
+        Text(
+            f"shard {failure.shard}, attempt {failure.attempts}: {failure.reason}: {failure.message}",
+            style="yellow",
+        )
+        for failure in shown
+        if status.phase != Phase.SUCCEEDED
+    ]

@@ -1,0 +1,56 @@
+"""kopf, as far as it is used: it watches RephraseJobs and hands them on.
+
+`on.event` alone: it leaves no finalizer and no annotation, so an object can be deleted while the
+operator is down,
+and a missed event is made good by the next pass. Children are mirrored by `mirror`, not by kopf.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import kopf
+
+from rephrase_operator import api
+from rephrase_operator.controller import Controller
+from rephrase_operator.settings import Settings
+
+
+def registry(controller: Controller) -> kopf.OperatorRegistry:
+    """The handlers, which feed the controller."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(api.GROUP, api.VERSION, api.PLURAL, registry=handlers)
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
+        raw: Any = event["object"]
+        if event["type"] == "DELETED":
+            meta = raw["metadata"]
+            controller.drop(meta["namespace"], meta["name"], meta["uid"])
+        else:
+            controller.put(raw)
+
+    return handlers
+
+
+async def watch(controller: Controller, settings: Settings) -> None:
+    """Run kopf until it is told to stop by a signal."""
+    kopf_settings = kopf.OperatorSettings()
+    kopf_settings.scanning.disabled = True  # Spares the rights to list namespaces and CRDs.
+    kopf_settings.posting.enabled = False
+    kopf_settings.watching.chunk_size = 500
+    kopf_settings.persistence.finalizer = f"{api.GROUP}/unused"
+    kopf_settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=api.GROUP)
+    kopf_settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=api.GROUP)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    await kopf.operator(
+        registry=registry(controller),
+        settings=kopf_settings,
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+    )

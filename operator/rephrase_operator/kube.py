@@ -1,0 +1,170 @@
+"""The Kubernetes API as far as the operator uses it: requests in plain JSON over the official
+asynchronous client.
+
+Authentication, TLS and token rotation are the client's; objects stay plain data, because models of a hundred
+thousand pods would take gigabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
+
+from kubernetes.aio import client, config
+
+from rephrase_operator import api
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+_TIMEOUT_SECONDS = 30
+_WATCH_SECONDS = 60
+"""How long the API server keeps a watch open: also how old a silent connection can get unnoticed."""
+
+
+class ApiError(Exception):
+    """The API server refused a request."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({status} {reason})")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def refused(self) -> bool:
+        """True when trying the same again is pointless until somebody changes something."""
+        return self.status in (400, 403, 422)
+
+
+class Kube:
+    """A connection to one API server."""
+
+    def __init__(self, api_client: Any) -> None:
+        self.client = api_client
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """Connect as the pod's service account, or with the kubeconfig ($KUBECONFIG)."""
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=settings)
+        return cls(client.ApiClient(settings))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+    ) -> Any:
+        """One request; returns the decoded answer. Raises ApiError, or aiohttp's errors when nobody
+        answers."""
+        response = await self._send(method, path, query or {}, body, content_type, _TIMEOUT_SECONDS)
+        text = await response.read()
+        if response.status >= 300:
+            raise _error(response, text)
+        return json.loads(text)
+
+    async def watch(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The events of one watch, until the server ends it. Raises ApiError, also for an ERROR event."""
+        asked = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": _WATCH_SECONDS, **query}
+        response = await self._send("GET", path, asked, None, JSON, _WATCH_SECONDS + _TIMEOUT_SECONDS)
+        try:
+            if response.status >= 300:
+                raise _error(response, await response.read())
+            rest = b""
+            # By hand: the stream's own readline refuses lines as long as a big object's.
+            async for chunk in response.response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        status = event["object"]
+                        raise ApiError(
+                            status.get("code", 500), status.get("reason", ""), status.get("message", "")
+                        )
+                    yield event
+        finally:
+            response.response.close()
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, Any], body: Any, content_type: str, seconds: float
+    ) -> Any:
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        prepared = await self.client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self.client.call_api(*prepared, _request_timeout=seconds)
+
+
+def _error(response: Any, text: bytes) -> ApiError:
+    try:
+        status = json.loads(text)
+        return ApiError(response.status, status.get("reason") or "", status.get("message") or "")
+    except (ValueError, AttributeError):
+        # A proxy in front of the API server answers in HTML.
+        return ApiError(response.status, response.reason or "", text[:200].decode("utf-8", "replace"))
+
+
+def _scoped(prefix: str, plural: str, namespace: str | None, name: str = "") -> str:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{prefix}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def rephrase_jobs(namespace: str | None, name: str = "") -> str:
+    """Path of RephraseJobs, or of one."""
+    return _scoped(f"/apis/{api.API_VERSION}", api.PLURAL, namespace, name)
+
+
+def jobs(namespace: str | None, name: str = "") -> str:
+    """Path of Jobs, or of one."""
+    return _scoped("/apis/batch/v1", "jobs", namespace, name)
+
+
+def pods(namespace: str | None) -> str:
+    """Path of pods."""
+    return _scoped("/api/v1", "pods", namespace)
+
+
+def config_maps(namespace: str, name: str = "") -> str:
+    """Path of ConfigMaps, or of one."""
+    return _scoped("/api/v1", "configmaps", namespace, name)
+
+
+def events(namespace: str) -> str:
+    """Path of Events."""
+    return _scoped("/api/v1", "events", namespace)
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that makes `new` of `old`; empty when they are the same."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            inner = merge_patch(before, value)
+            if inner:
+                patch[key] = inner
+        elif value != before:
+            patch[key] = value
+    return patch

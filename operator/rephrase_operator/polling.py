@@ -1,0 +1,79 @@
+"""Asks running workers for their progress, by pod IP.
+
+Answers come from containers, so they are not trusted: little is read, redirects are not followed, and
+what is not a
+report is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from rephrase_operator.observed import LiveReport, PodView, read_report
+from rephrase_worker.spec import PROGRESS_LIMIT_BYTES, WORKER_PORT, ShardReport
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 2.0
+AT_ONCE = 64
+
+
+class Poller:
+    """The latest report of every running worker."""
+
+    def __init__(self, *, interval: timedelta, clock: Callable[[], datetime]) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._reports: dict[str, LiveReport] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        # Straight to the pod: a proxy of the environment has no business here.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), trust_env=False
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def reports(self, pods: Iterable[PodView]) -> dict[str, LiveReport]:
+        """The reports of these pods by UID; asks those that were not asked during the last interval."""
+        now = self._clock()
+        pods = list(pods)
+        due = [pod for pod in pods if pod.running and pod.ip and not self._fresh(pod, now)]
+        answers = await asyncio.gather(*(self._ask(pod) for pod in due))
+        for pod, report in zip(due, answers, strict=True):
+            if report is not None:
+                self._reports[pod.uid] = LiveReport(report=report, at=self._clock())
+        return {pod.uid: self._reports[pod.uid] for pod in pods if pod.uid in self._reports}
+
+    def forget(self, live: set[str]) -> None:
+        """Drop the reports of all pods but these."""
+        self._reports = {uid: report for uid, report in self._reports.items() if uid in live}
+
+    def _fresh(self, pod: PodView, now: datetime) -> bool:
+        known = self._reports.get(pod.uid)
+        return known is not None and now - known.at < self._interval
+
+    async def _ask(self, pod: PodView) -> ShardReport | None:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        url = f"http://{host}:{WORKER_PORT}/progress"
+        try:
+            async with self._slots, self._session.get(url, allow_redirects=False) as response:
+                if response.status != 200:
+                    return None
+                body = await response.content.read(PROGRESS_LIMIT_BYTES)
+                while len(body) < PROGRESS_LIMIT_BYTES and (more := await response.content.read(65536)):
+                    body += more
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # A worker that has not opened its port yet, or is just going: the next poll tells.
+            log.debug("no progress from %s/%s: %r", pod.namespace, pod.name, error)
+            return None
+        report: ShardReport | None = read_report(
+            ShardReport, body[:PROGRESS_LIMIT_BYTES].decode("utf-8", "replace")
+        )
+        return report if report is not None and report.shard == pod.index else None

@@ -1,0 +1,81 @@
+"""The operator process: metrics and health first, then the Lease, then the work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from rephrase_operator import handlers, kube
+from rephrase_operator.controller import Controller
+from rephrase_operator.kube import ApiError, Kube
+from rephrase_operator.leader import lead
+from rephrase_operator.metrics import Metrics
+from rephrase_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CRD_RETRY_SECONDS = 2.0
+
+
+async def serve(settings: Settings) -> None:
+    """Run the operator until a signal. Raises LeadershipLostError when another one may have taken over."""
+    async with await Kube.connect() as connection:
+        metrics = Metrics()
+        controller = Controller(connection, settings, metrics)
+        runner = await _listen(settings.metrics_port, controller, metrics)
+        try:
+            await lead(connection.client, settings, _work(connection, controller, settings))
+        finally:
+            await runner.cleanup()
+
+
+async def _work(connection: Kube, controller: Controller, settings: Settings) -> None:
+    await _wait_for_crd(connection, settings)
+    controller.start_watching()
+    working = asyncio.create_task(controller.run())
+    watching = asyncio.create_task(handlers.watch(controller, settings))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, watching):
+            if task.done():
+                task.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _wait_for_crd(connection: Kube, settings: Settings) -> None:
+    """kopf looks for the resource once, when it starts: the CRD has to be there by then."""
+    scope = settings.namespaces[0] if settings.namespaces else None
+    while True:
+        try:
+            await connection.request("GET", kube.rephrase_jobs(scope), query={"limit": 1})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            log.warning("waiting for the CRD: apply crds/ (%s)", error)
+            await asyncio.sleep(CRD_RETRY_SECONDS)
+        else:
+            return
+
+
+async def _listen(port: int, controller: Controller, metrics: Metrics) -> web.AppRunner:
+    async def health(_: web.Request) -> web.Response:
+        # That this is answered proves that the event loop turns; the rest the controller knows.
+        trouble = controller.trouble()
+        return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
+
+    async def exposition(_: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=metrics.exposition(), headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/healthz", health)
+    app.router.add_get("/metrics", exposition)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, None, port).start()
+    return runner

@@ -1,0 +1,50 @@
+"""Which jobs are to be looked at, and when: each at most once at a time, however often it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rephrase_operator.mirror import Key
+
+
+class WorkQueue:
+    """Keys with the time at which they are due. Times are those of the event loop."""
+
+    def __init__(self) -> None:
+        self._due: dict[Key, float] = {}
+        self._taken: dict[Key, float] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Have a key looked at after `delay` seconds, or earlier if it is due earlier already."""
+        at = asyncio.get_running_loop().time() + delay
+        if at < self._due.get(key, float("inf")):
+            self._due[key] = at
+            self._changed.set()
+
+    async def take(self) -> Key:
+        """The next key that is due and that nobody works on. Give it back with `done`."""
+        loop = asyncio.get_running_loop()
+        while True:
+            free = [(at, key) for key, at in self._due.items() if key not in self._taken]
+            at, key = min(free, default=(None, None))
+            if at is not None and key is not None and at <= loop.time():
+                del self._due[key]
+                self._taken[key] = loop.time()
+                return key
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(at):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def done(self, key: Key) -> None:
+        """The key may be taken again."""
+        del self._taken[key]
+        self._changed.set()
+
+    def longest_pass(self) -> float:
+        """For how many seconds the slowest pass has been running."""
+        now = asyncio.get_running_loop().time()
+        return max((now - since for since in self._taken.values()), default=0.0)
