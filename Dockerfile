@@ -21,8 +21,8 @@ FROM python AS operator-packages
 RUN python -m venv --without-pip /app
 COPY requirements/operator.txt requirements/
 RUN pip --python /app/bin/python install --no-deps --requirement requirements/operator.txt
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip --python /app/bin/python install --no-deps /wheels/*.whl
+COPY --from=wheel /wheels /wheels
+RUN pip --python /app/bin/python install --no-deps /wheels/*.whl
 
 FROM python AS worker-cpu-packages
 RUN python -m venv --without-pip /app
@@ -31,8 +31,8 @@ RUN pip --python /app/bin/python install --no-deps \
         --extra-index-url https://download.pytorch.org/whl/cpu --requirement requirements/torch.txt \
     && pip --python /app/bin/python install --no-deps \
         --requirement requirements/worker-cpu.txt
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip --python /app/bin/python install --no-deps /wheels/*.whl
+COPY --from=wheel /wheels /wheels
+RUN pip --python /app/bin/python install --no-deps /wheels/*.whl
 
 FROM python:3.11-slim-bookworm AS operator
 ARG VERSION=0.1.0
@@ -54,9 +54,10 @@ LABEL org.opencontainers.image.title="rephrase-worker" \
       org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CUDA." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    --mount=type=bind,source=requirements/worker.txt,target=/wheels.txt \
-    python3 -m pip install --no-cache-dir --no-deps --requirement /wheels.txt /wheels/*.whl \
+COPY requirements/worker.txt /usr/share/rephrase/
+COPY --from=wheel /wheels /usr/share/rephrase/
+RUN python3 -m pip install --no-cache-dir --no-deps \
+        --requirement /usr/share/rephrase/worker.txt /usr/share/rephrase/*.whl \
     && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
     && useradd --uid 10001 --user-group --create-home rephrase
 # vLLM, Triton and FlashInfer keep what they compile under the home folder.
