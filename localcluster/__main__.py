@@ -1,4 +1,4 @@
-"""The command: `python -m localcluster up --dir DIR`, or `... kubelet --kubeconfig FILE --dir DIR` for another cluster."""
+"""The command: `python -m localcluster up --dir DIR`, or `kubelet --kubeconfig FILE --dir DIR` for another one."""
 
 import argparse
 import asyncio
@@ -23,18 +23,30 @@ from localcluster.kubelet import Kubelet
 def write_kubeconfig(path: Path, url: str, token: str, authority: bytes) -> None:
     """Written in one step: a file that exists is complete."""
     name = "localcluster"
-    config = {"apiVersion": "v1", "kind": "Config", "current-context": name,
-              "clusters": [{"name": name, "cluster": {
-                  "server": url, "certificate-authority-data": base64.b64encode(authority).decode()}}],
-              "users": [{"name": name, "user": {"token": token}}],
-              "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}]}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [
+            {
+                "name": name,
+                "cluster": {
+                    "server": url,
+                    "certificate-authority-data": base64.b64encode(authority).decode(),
+                },
+            }
+        ],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
+    }
     draft = path.with_suffix(".draft")
     draft.touch(mode=0o600)
     draft.write_text(yaml.safe_dump(config))
-    os.replace(draft, path)
+    draft.replace(path)
 
 
 async def up(options: argparse.Namespace) -> None:
+    """All parts in one process, talking to each other over HTTP only."""
     server = ApiServer()
     context, authority = loopback_tls()
     runner, url = await server.start(context, options.port)
@@ -43,25 +55,26 @@ async def up(options: argparse.Namespace) -> None:
         async with Client(url, token, trust) as client, asyncio.TaskGroup() as group:
             group.create_task(JobController(client, timedelta(seconds=options.backoff)).run())
             group.create_task(GarbageCollector(client).run())
-            group.create_task(Kubelet(client, options.dir, options.node, options.backoff).run())
+            group.create_task(Kubelet(client, options.dir, options.node).run())
             while True:
                 nodes = (await client.get("/api/v1/nodes"))["items"]
                 if any(node.get("status") for node in nodes):
                     break
                 await asyncio.sleep(0.01)
             write_kubeconfig(options.dir / "kubeconfig", url, token, authority)
-            print(f"localcluster: export KUBECONFIG={options.dir / 'kubeconfig'}", flush=True)
     finally:
         (options.dir / "kubeconfig").unlink(missing_ok=True)
         await runner.cleanup()
 
 
 async def kubelet(options: argparse.Namespace) -> None:
+    """A node for any API server."""
     async with Client.from_kubeconfig(options.kubeconfig) as client:
-        await Kubelet(client, options.dir, options.node, options.backoff).run()
+        await Kubelet(client, options.dir, options.node).run()
 
 
 async def until_signalled(options: argparse.Namespace) -> None:
+    """Run a command; SIGINT and SIGTERM end it in good order."""
     task = asyncio.ensure_future((up if options.command == "up" else kubelet)(options))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -72,14 +85,17 @@ async def until_signalled(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="localcluster", description="A laptop-size Kubernetes: a test double.")
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="localcluster", description="A laptop-size Kubernetes: a test double."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     both = argparse.ArgumentParser(add_help=False)
     both.add_argument("--dir", type=Path, required=True, help="where pods and the kubeconfig go")
     both.add_argument("--node", default="local", help="name of the node")
-    both.add_argument("--backoff", type=float, default=10.0, help="first pause before a retry, in seconds")
     whole = commands.add_parser("up", parents=[both], help="run everything until SIGINT or SIGTERM")
     whole.add_argument("--port", type=int, default=0, help="of the API server; 0 takes a free one")
+    whole.add_argument("--backoff", type=float, default=10.0, help="first pause before a retry, in seconds")
     alone = commands.add_parser("kubelet", parents=[both], help="run only a node, for another API server")
     alone.add_argument("--kubeconfig", type=Path, required=True)
     options = parser.parse_args()

@@ -1,12 +1,7 @@
 """Who is asking, and may they: bearer tokens, and RBAC rules through their bindings."""
 
-import base64
-import hashlib
-import hmac
-import json
 import secrets
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from localcluster.errors import ApiError, Object
@@ -15,10 +10,11 @@ from localcluster.store import Store
 RBAC = "rbac.authorization.k8s.io"
 
 
-@dataclass(frozen=True)
-class User:
+class User(NamedTuple):
+    """A name and the groups it is in."""
+
     name: str
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...]
 
 
 class Request(NamedTuple):
@@ -27,72 +23,65 @@ class Request(NamedTuple):
     verb: str
     group: str = ""
     resource: str = ""
-    subresource: str = ""
     namespace: str = ""
     name: str = ""
     path: str = ""
 
 
 class Authority:
-    """Tokens live as long as the process: the admin's, and signed ones for service accounts."""
+    """Tokens are random and live as long as the process: the admin's, and those issued for service accounts."""
 
     def __init__(self, store: Store) -> None:
         self.admin_token = secrets.token_urlsafe(24)
-        self._key = secrets.token_bytes(32)
+        self._issued: dict[str, tuple[Object, float]] = {}
         self._store = store
 
-    def issue(self, account: Object, seconds: int) -> str:
-        """A token in the shape of a JWT, for a stored service account."""
-        meta = account["metadata"]
-        claims = {"sub": f"system:serviceaccount:{meta['namespace']}:{meta['name']}", "uid": meta["uid"],
-                  "exp": time.time() + seconds}
-        head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-                      for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        return f"{head}.{body}.{self._sign(head, body)}"
-
-    def _sign(self, head: str, body: str) -> str:
-        return hmac.new(self._key, f"{head}.{body}".encode(), hashlib.sha256).hexdigest()
+    def issue(self, account: Object, seconds: float) -> str:
+        """A token for a stored service account."""
+        token = secrets.token_urlsafe(24)
+        self._issued[token] = account["metadata"], time.time() + seconds
+        return token
 
     def user(self, header: str) -> User:
-        """Raises 401 for a token that is unknown, forged, expired, or of an account that is gone."""
+        """Raises 401 for a token that is unknown, expired, or of an account that is gone."""
         token = header.removeprefix("Bearer ").strip()
         if not token:
             return User("system:anonymous", ("system:unauthenticated",))
-        if hmac.compare_digest(token, self.admin_token):
+        if secrets.compare_digest(token, self.admin_token):
             return User("kubernetes-admin", ("system:masters", "system:authenticated"))
-        head, _, rest = token.partition(".")
-        body, _, signature = rest.partition(".")
-        if body and hmac.compare_digest(signature, self._sign(head, body)):
-            claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-            _, _, namespace, name = claims["sub"].split(":")
-            account = self._store.get(("", "serviceaccounts"), namespace, name)
-            if account and account["metadata"]["uid"] == claims["uid"] and claims["exp"] > time.time():
-                return User(claims["sub"], ("system:serviceaccounts", f"system:serviceaccounts:{namespace}",
-                                            "system:authenticated"))
-        raise ApiError(401, "Unauthorized")
+        meta, expiry = self._issued.get(token, ({"namespace": "", "name": ""}, 0))
+        namespace, name = meta["namespace"], meta["name"]
+        account = self._store.get(("", "serviceaccounts"), namespace, name)
+        if account is None or account["metadata"]["uid"] != meta["uid"] or expiry < time.time():
+            raise ApiError(401, "Unauthorized")
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        return User(f"system:serviceaccount:{namespace}:{name}", groups)
 
     def allows(self, user: User, request: Request) -> bool:
+        """Whether any rule that is bound to the user covers the request."""
         if "system:masters" in user.groups:
             return True
-        bindings = [one for one in self._store.rows((RBAC, "clusterrolebindings")) if _binds(one, user)]
+        bindings = self._store.rows((RBAC, "clusterrolebindings"))
         if request.namespace:
-            bindings += [one for one in self._store.rows((RBAC, "rolebindings"), request.namespace)
-                         if _binds(one, user)]
-        return any(_covers(rule, request) for one in bindings for rule in self._rules(one))
+            bindings = bindings + self._store.rows((RBAC, "rolebindings"), request.namespace)
+        return any(
+            _covers(rule, request) for one in bindings if _binds(one, user) for rule in self._rules(one)
+        )
 
     def check(self, user: User, request: Request) -> None:
         """Raises 403 in the words of kube-apiserver."""
         if self.allows(user, request):
             return
-        if request.path:
-            raise ApiError(403, f'forbidden: User "{user.name}" cannot {request.verb} path "{request.path}"')
-        resource = request.resource + (f"/{request.subresource}" if request.subresource else "")
-        where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
-        kind = request.resource + (f".{request.group}" if request.group else "")
-        name = f' "{request.name}"' if request.name else ""
-        raise ApiError(403, f'{kind}{name} is forbidden: User "{user.name}" cannot {request.verb} resource '
-                            f'"{resource}" in API group "{request.group}" {where}',
-                       details={"name": request.name, "group": request.group, "kind": request.resource})
+        verb, group, resource, namespace, name, path = request
+        if path:
+            raise ApiError(403, f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+        where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+        plural = resource.partition("/")[0]
+        subject = f"{plural}.{group}" if group else plural
+        named = f' "{name}"' if name else ""
+        why = f'cannot {verb} resource "{resource}" in API group "{group}" {where}'
+        text = f'{subject}{named} is forbidden: User "{user.name}" {why}'
+        raise ApiError(403, text, details={"name": name, "group": group, "kind": plural})
 
     def _rules(self, binding: Object) -> list[Object]:
         ref = binding["roleRef"]
@@ -104,24 +93,28 @@ class Authority:
 
 def _binds(binding: Object, user: User) -> bool:
     for subject in binding.get("subjects") or ():
-        namespace = subject.get("namespace") or binding["metadata"].get("namespace", "")
-        if subject["kind"] == "Group" and subject["name"] in user.groups:
-            return True
-        account = f"system:serviceaccount:{namespace}:{subject['name']}"
-        if user.name == (account if subject["kind"] == "ServiceAccount" else subject["name"]):
+        name = subject["name"]
+        if subject["kind"] == "ServiceAccount":
+            name = f"system:serviceaccount:{subject['namespace']}:{name}"
+        if name in (user.groups if subject["kind"] == "Group" else (user.name,)):
             return True
     return False
 
 
 def _covers(rule: Object, request: Request) -> bool:
     def has(key: str, *values: str) -> bool:
-        return bool({*values, "*"} & set(rule.get(key) or ()))
+        return not {*values, "*"}.isdisjoint(rule.get(key) or ())
 
-    if not has("verbs", request.verb):
-        return False
     if request.path:
-        return any(request.path == one or one.endswith("*") and request.path.startswith(one[:-1])
-                   for one in rule.get("nonResourceURLs") or ())
-    resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
-    return (has("apiGroups", request.group) and has("resources", resource, f"*/{request.subresource}")
-            and (not rule.get("resourceNames") or request.name in rule["resourceNames"]))
+        urls = rule.get("nonResourceURLs") or ()
+        reached = any(
+            request.path == url or (url[-1] == "*" and request.path.startswith(url[:-1])) for url in urls
+        )
+        return reached and has("verbs", request.verb)
+    named = not rule.get("resourceNames") or request.name in rule["resourceNames"]
+    return (
+        named
+        and has("verbs", request.verb)
+        and has("apiGroups", request.group)
+        and has("resources", request.resource, "*/" + request.resource.partition("/")[2])
+    )

@@ -1,16 +1,13 @@
 """A small Kubernetes client: what the controllers and the kubelet know of the API server, local or real."""
 
 import asyncio
-import base64
 import json
 import logging
 import ssl
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from localcluster.clock import stamp
@@ -27,61 +24,53 @@ class Client:
         self._server = server.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._context = context
-        self._session: ClientSession | None = None
+        self._session: ClientSession
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> "Client":
-        """The current context of a kubeconfig; tokens and client certificates, in files or inline."""
-        config = yaml.safe_load(path.read_text())
+        """The current context of a kubeconfig, with its token or client certificate."""
+        from kubernetes import client, config  # slow to import, and needed for other clusters only
 
-        def named(kind: str, name: str) -> Object:
-            return next(dict(one[kind]) for one in config[kind + "s"] if one["name"] == name)
-
-        def material(entry: Object, key: str) -> str | None:
-            if key + "-data" in entry:
-                with tempfile.NamedTemporaryFile(delete=False) as file:
-                    file.write(base64.b64decode(entry[key + "-data"]))
-                return file.name
-            return str(path.parent / entry[key]) if key in entry else None
-
-        context = named("context", config["current-context"])
-        cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
-        tls = None
-        if cluster["server"].startswith("https"):
-            tls = ssl.create_default_context(cafile=material(cluster, "certificate-authority"))
-            if cluster.get("insecure-skip-tls-verify"):
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            if certificate := material(user, "client-certificate"):
-                tls.load_cert_chain(certificate, material(user, "client-key"))
-        return cls(cluster["server"], user.get("token", ""), tls)
+        found = client.Configuration()
+        config.load_kube_config(str(path), client_configuration=found)
+        context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+        context.check_hostname, context.verify_mode = (
+            found.verify_ssl,
+            ssl.CERT_REQUIRED if found.verify_ssl else ssl.CERT_NONE,
+        )
+        if found.cert_file:
+            context.load_cert_chain(found.cert_file, found.key_file)
+        return cls(found.host, found.api_key.get("authorization", "").removeprefix("Bearer "), context)
 
     async def __aenter__(self) -> "Client":
         connector = TCPConnector(limit=0, ssl=self._context or True)
-        self._session = ClientSession(headers=self._headers, connector=connector, timeout=ClientTimeout(total=30))
+        self._session = ClientSession(
+            headers=self._headers, connector=connector, timeout=ClientTimeout(total=30)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.session.close()
+        await self._session.close()
 
-    @property
-    def session(self) -> ClientSession:
-        assert self._session is not None, "use the client as a context manager"
-        return self._session
-
-    async def request(self, method: str, path: str, body: Any = None, kind: str = "application/json",
-                      **params: str) -> Any:
+    async def request(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json", **params: str
+    ) -> Any:
+        """The answer's body. Raises ApiError for what the server refuses."""
         data = None if body is None else json.dumps(body)
-        async with self.session.request(method, self._server + path, data=data, params=params,
-                                        headers={"Content-Type": kind}) as response:
+        async with self._session.request(
+            method, self._server + path, data=data, params=params, headers={"Content-Type": kind}
+        ) as response:
             answer = await response.json()
             if response.status >= 400:
                 raise ApiError(response.status, answer.get("message", ""), answer.get("reason", ""))
             return answer
 
     async def get(self, path: str, **params: str) -> Any:
+        """An object or a list."""
         return await self.request("GET", path, **params)
 
     async def patch(self, path: str, body: Object) -> Any:
+        """A merge patch."""
         return await self.request("PATCH", path, body, MERGE)
 
     async def delete(self, path: str, **options: Any) -> bool:
@@ -97,11 +86,14 @@ class Client:
     async def watch(self, path: str, version: str, **params: str) -> Any:
         """Yields (type, object) until the server ends the watch."""
         query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **params}
-        async with self.session.get(self._server + path, params=query, timeout=ClientTimeout(sock_read=60)) as response:
+        timeout = ClientTimeout(sock_read=60)
+        async with self._session.get(self._server + path, params=query, timeout=timeout) as response:
             if response.status >= 400:
                 raise ApiError(response.status, await response.text())
             buffer = b""
-            async for chunk in response.content.iter_any():
+            async for (
+                chunk
+            ) in response.content.iter_any():  # a line can be longer than aiohttp's readline takes
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
                     event = json.loads(line)
@@ -109,13 +101,20 @@ class Client:
 
     async def event(self, obj: Object, kind: str, reason: str, message: str) -> None:
         """Report something about an object for `kubectl describe`."""
-        meta, moment = obj["metadata"], stamp()
+        meta = obj["metadata"]
         namespace = meta.get("namespace", "default")
-        body = {"metadata": {"generateName": meta["name"] + ".", "namespace": namespace}, "type": kind,
-                "reason": reason, "message": message, "count": 1, "firstTimestamp": moment, "lastTimestamp": moment,
-                "apiVersion": "v1", "kind": "Event", "source": {"component": "localcluster"},
-                "involvedObject": {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": meta["name"],
-                                   "namespace": meta.get("namespace", ""), "uid": meta["uid"]}}
+        about = {key: meta[key] for key in ("name", "namespace", "uid") if key in meta}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": kind,
+            "reason": reason,
+            "message": message,
+            "count": 1,
+        }
+        body |= {"metadata": {"generateName": f"{meta['name']}.", "namespace": namespace}}
+        body |= {"involvedObject": {"apiVersion": obj["apiVersion"], "kind": obj["kind"], **about}}
+        body |= {"firstTimestamp": stamp(), "lastTimestamp": stamp(), "source": {"component": "localcluster"}}
         try:
             await self.request("POST", f"/api/v1/namespaces/{namespace}/events", body)
         except ApiError as error:
@@ -135,7 +134,9 @@ def path_of(obj: Object, plural: str, subresource: str = "") -> str:
 class Informer:
     """A list-and-watch of one collection: keeps a copy by uid and calls `handler(type, object)` on every change."""
 
-    def __init__(self, client: Client, path: str, handler: Callable[[str, Object], None], **selectors: str) -> None:
+    def __init__(
+        self, client: Client, path: str, handler: Callable[[str, Object], None], **selectors: str
+    ) -> None:
         self.objects: dict[str, Object] = {}
         self._client, self._path, self._handler, self._selectors = client, path, handler, selectors
 
@@ -145,7 +146,9 @@ class Informer:
     def learn(self, obj: Object) -> None:
         """Take in the answer of a write, so that the next look at the copy includes it."""
         known = self.objects.get(obj["metadata"]["uid"])
-        if known is None or int(known["metadata"]["resourceVersion"]) < int(obj["metadata"]["resourceVersion"]):
+        if known is None or int(known["metadata"]["resourceVersion"]) < int(
+            obj["metadata"]["resourceVersion"]
+        ):
             self.objects[obj["metadata"]["uid"]] = obj
 
     async def run(self) -> None:

@@ -1,15 +1,18 @@
-"""Time as Kubernetes writes it: RFC 3339 in UTC, whole seconds; microseconds only in leases and events."""
+"""Time as Kubernetes writes it: RFC 3339 in UTC, whole seconds; microseconds only in leases."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    return datetime.now(timezone.utc)
+    """The present, with its time zone."""
+    return datetime.now(UTC)
 
 
 def stamp(moment: datetime | None = None) -> str:
+    """A moment, or the present, as text."""
     return (moment or now()).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """The reverse."""
+    return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Deletion that others have to finish: owned objects, foreground and orphan deletion, the contents of namespaces."""
+"""Deletion that others finish: owned objects, foreground and orphan deletion, the contents of namespaces."""
 
 import asyncio
 import logging
@@ -26,7 +26,9 @@ class GarbageCollector:
                 await self._discover(group)
                 self._changed.clear()
                 try:
-                    await self._collect([(plural, obj) for plural, kept in self._informers.values() for obj in kept])
+                    await self._collect(
+                        [(plural, obj) for plural, kept in self._informers.values() for obj in kept]
+                    )
                 except ApiError as error:
                     log.debug("garbage collection, to be tried again: %s", error)
                 try:
@@ -41,7 +43,7 @@ class GarbageCollector:
             for one in (await self._client.get(root))["resources"]:
                 key = (version, one["kind"])
                 if "watch" in one["verbs"] and "/" not in one["name"] and key not in self._informers:
-                    informer = Informer(self._client, f"{root}/{one['name']}", lambda kind, obj: self._changed.set())
+                    informer = Informer(self._client, f"{root}/{one['name']}", lambda *_: self._changed.set())
                     self._informers[key] = one["name"], informer
                     group.create_task(informer.run())
 
@@ -56,14 +58,16 @@ class GarbageCollector:
             if meta.get("deletionTimestamp"):
                 await self._finish(plural, obj, children.get(meta["uid"], []), rows)
             elif (refs := meta.get("ownerReferences")) and present.isdisjoint(ref["uid"] for ref in refs):
-                if not any([await self._lives(ref, meta.get("namespace")) for ref in refs]):
-                    await self._delete([(plural, obj)])
+                alive = [await self._lives(ref, meta.get("namespace")) for ref in refs]
+                await self._delete([] if any(alive) else [(plural, obj)])
 
     async def _lives(self, ref: Object, namespace: str | None) -> bool:
         """Ask the server itself about an owner: the copies may be behind."""
         plural, _ = self._informers.get((ref["apiVersion"], ref["kind"]), ("", None))
-        owners = [{"apiVersion": ref["apiVersion"], "metadata": {"name": ref["name"], "namespace": scope}}
-                  for scope in (namespace, None)]
+        owners = [
+            {"apiVersion": ref["apiVersion"], "metadata": {"name": ref["name"], "namespace": scope}}
+            for scope in (namespace, None)
+        ]
         for owner in owners if plural else ():
             try:
                 if (await self._client.get(path_of(owner, plural)))["metadata"]["uid"] == ref["uid"]:
@@ -79,11 +83,17 @@ class GarbageCollector:
             inside = [row for row in rows if row[1]["metadata"].get("namespace") == meta["name"]]
             await self._delete(inside)
             if not inside:
-                await self._client.request("PUT", path_of(obj, plural, "finalize"), {**obj, "spec": {"finalizers": []}})
+                await self._client.request(
+                    "PUT", path_of(obj, plural, "finalize"), {**obj, "spec": {"finalizers": []}}
+                )
         if "foregroundDeletion" in finalizers:
             await self._delete(children)
-            blocking = [ref for _, one in children for ref in one["metadata"]["ownerReferences"]
-                        if ref["uid"] == meta["uid"] and ref.get("blockOwnerDeletion")]
+            blocking = [
+                ref
+                for _, one in children
+                for ref in one["metadata"]["ownerReferences"]
+                if ref["uid"] == meta["uid"] and ref.get("blockOwnerDeletion")
+            ]
             if not blocking:
                 await self._drop(plural, obj, "foregroundDeletion")
         if "orphan" in finalizers:
@@ -95,11 +105,22 @@ class GarbageCollector:
     async def _delete(self, rows: list[Row]) -> None:
         for plural, obj in rows:
             if not obj["metadata"].get("deletionTimestamp"):
-                await self._client.delete(path_of(obj, plural), propagationPolicy="Background",
-                                          preconditions={"uid": obj["metadata"]["uid"]})
+                await self._client.delete(
+                    path_of(obj, plural),
+                    propagationPolicy="Background",
+                    preconditions={"uid": obj["metadata"]["uid"]},
+                )
 
     async def _drop(self, plural: str, obj: Object, finalizer: str) -> None:
         meta = obj["metadata"]
         kept = [one for one in meta["finalizers"] if one != finalizer]
-        await self._client.patch(path_of(obj, plural), {"metadata": {
-            "uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": kept}})
+        await self._client.patch(
+            path_of(obj, plural),
+            {
+                "metadata": {
+                    "uid": meta["uid"],
+                    "resourceVersion": meta["resourceVersion"],
+                    "finalizers": kept,
+                }
+            },
+        )

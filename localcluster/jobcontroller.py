@@ -8,7 +8,7 @@ from datetime import timedelta
 from localcluster.client import Client, Informer, path_of
 from localcluster.clock import now, parse_time
 from localcluster.errors import ApiError, Object
-from localcluster.jobrules import INDEX, TRACKING, Plan, look
+from localcluster.jobrules import ENDED, INDEX, TRACKING, Plan, look, true_condition
 
 log = logging.getLogger(__name__)
 
@@ -16,22 +16,25 @@ log = logging.getLogger(__name__)
 class JobController:
     """`backoff` is the first pause before a failed index is tried again."""
 
-    def __init__(self, client: Client, backoff: timedelta = timedelta(seconds=10)) -> None:
+    def __init__(self, client: Client, backoff: timedelta) -> None:
         self._client, self._backoff = client, backoff
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
-        self._jobs = Informer(client, "/apis/batch/v1/jobs", lambda kind, job: self._wake(job["metadata"]["uid"]))
-        self._pods = Informer(client, "/api/v1/pods", self._pod_changed)
+        self._jobs = Informer(
+            client, "/apis/batch/v1/jobs", lambda _, job: self._wake(job["metadata"]["uid"])
+        )
+        self._pods = Informer(client, "/api/v1/pods", lambda _, pod: self._wake(_owner(pod)))
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def _wake(self, uid: str) -> None:
-        if uid not in self._queued:
+        if uid and uid not in self._queued:
             self._queued.add(uid)
             self._queue.put_nowait(uid)
 
-    def _pod_changed(self, kind: str, pod: Object) -> None:
-        if owner := _owner(pod):
-            self._wake(owner)
+    def _wake_later(self, uid: str, seconds: float) -> None:
+        if uid in self._timers:
+            self._timers[uid].cancel()
+        self._timers[uid] = asyncio.get_running_loop().call_later(max(0.01, seconds), self._wake, uid)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -43,109 +46,98 @@ class JobController:
                 self._queued.discard(uid)
                 try:
                     await self._sync(uid)
-                except (ApiError, OSError) as failure:
-                    log.debug("job %s: %s", uid, failure)
-                    asyncio.get_running_loop().call_later(0.1, self._wake, uid)
+                except ApiError as error:
+                    log.debug("job %s, to be tried again: %s", uid, error)
+                    self._wake_later(uid, 0.1)
 
     async def _sync(self, uid: str) -> None:
         job = self._jobs.objects.get(uid)
         pods = [pod for pod in self._pods if _owner(pod) == uid]
-        if job is None or job["metadata"].get("deletionTimestamp"):
+        if job is None:
             for pod in pods:
                 await self._release(pod)
-            if job is None:
-                return
-        if await self._expired(job):
-            return
-        plan = look(job, pods, now(), self._backoff)
-        if plan.status != job.get("status", {}):
-            body = {**job, "status": plan.status}
-            self._jobs.learn(await self._client.request("PUT", path_of(job, "jobs", "status"), body))
-        await self._apply(job, plan)
-        if plan.again is not None:
-            self._later(uid, plan.again)
-
-    def _later(self, uid: str, delay: timedelta) -> None:
-        if uid in self._timers:
-            self._timers[uid].cancel()
-        seconds = max(0.01, delay.total_seconds())
-        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._wake, uid)
+        elif not await self._expire(job):
+            plan = look(job, pods, now(), self._backoff)
+            if plan.status != job.get("status", {}):
+                body = {**job, "status": plan.status}
+                self._jobs.learn(await self._client.request("PUT", path_of(job, "jobs", "status"), body))
+            await self._apply(job, plan)
+            if plan.again:
+                self._wake_later(uid, min(plan.again).total_seconds())
 
     async def _apply(self, job: Object, plan: Plan) -> None:
         for pod in [*plan.release, *plan.delete]:
             await self._release(pod)
         for pod in plan.delete:
-            if await self._client.delete(path_of(pod, "pods"), preconditions={"uid": pod["metadata"]["uid"]}):
-                await self._client.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}")
-            await self._refresh(pod)
+            await self._client.delete(path_of(pod, "pods"), preconditions={"uid": pod["metadata"]["uid"]})
+            await self._client.event(
+                job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}"
+            )
+            try:
+                self._pods.learn(await self._client.get(path_of(pod, "pods")))
+            except ApiError as error:
+                self._forget(pod, error)
         for index, notes in plan.create.items():
-            created = await self._client.request(
-                "POST", f"/api/v1/namespaces/{job['metadata']['namespace']}/pods", _pod(job, index, notes))
+            path = f"/api/v1/namespaces/{job['metadata']['namespace']}/pods"
+            created = await self._client.request("POST", path, _pod(job, index, notes))
             self._pods.learn(created)
-            await self._client.event(job, "Normal", "SuccessfulCreate", f"Created pod: {created['metadata']['name']}")
-        for kind, reason, message in plan.events:
-            await self._client.event(job, kind, reason, message)
+            text = f"Created pod: {created['metadata']['name']}"
+            await self._client.event(job, "Normal", "SuccessfulCreate", text)
+        for event in plan.events:
+            await self._client.event(job, *event)
 
-    async def _refresh(self, pod: Object) -> None:
-        try:
-            self._pods.learn(await self._client.get(path_of(pod, "pods")))
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            self._pods.objects.pop(pod["metadata"]["uid"], None)
+    def _forget(self, pod: Object, error: ApiError) -> None:
+        if error.code not in (404, 409):
+            raise error
+        self._pods.objects.pop(pod["metadata"]["uid"], None)
 
     async def _release(self, pod: Object) -> None:
         """Take the tracking finalizer off: the pod is accounted for."""
-        kept = [one for one in pod["metadata"].get("finalizers", ()) if one != TRACKING]
-        if len(kept) == len(pod["metadata"].get("finalizers", ())):
+        meta = pod["metadata"]
+        if TRACKING not in meta.get("finalizers", ()):
             return
-        body = {"metadata": {"uid": pod["metadata"]["uid"], "finalizers": kept}}
+        kept = [one for one in meta["finalizers"] if one != TRACKING]
+        body = {"metadata": {"uid": meta["uid"], "finalizers": kept}}
         try:
-            changed = await self._client.patch(path_of(pod, "pods"), body)
+            self._pods.learn(await self._client.patch(path_of(pod, "pods"), body))
         except ApiError as error:
-            if error.code not in (404, 409):
-                raise
-            self._pods.objects.pop(pod["metadata"]["uid"], None)
-        else:
-            self._pods.learn(changed)
+            self._forget(pod, error)
 
-    async def _expired(self, job: Object) -> bool:
+    async def _expire(self, job: Object) -> bool:
         """Delete a finished Job whose ttlSecondsAfterFinished has passed."""
-        ttl = job["spec"].get("ttlSecondsAfterFinished")
-        ends = [one["lastTransitionTime"] for one in job.get("status", {}).get("conditions", ())
-                if one["type"] in ("Complete", "Failed") and one["status"] == "True"]
-        if ttl is None or not ends:
+        ttl, end = job["spec"].get("ttlSecondsAfterFinished"), true_condition(job, *ENDED)
+        if ttl is None or end is None or job["metadata"].get("deletionTimestamp"):
             return False
-        left = parse_time(ends[0]) + timedelta(seconds=ttl) - now()
+        left = parse_time(end["lastTransitionTime"]) + timedelta(seconds=ttl) - now()
         if left > timedelta():
-            self._later(job["metadata"]["uid"], left)
+            self._wake_later(job["metadata"]["uid"], left.total_seconds())
             return False
-        return await self._client.delete(path_of(job, "jobs"), propagationPolicy="Foreground",
-                                         preconditions={"uid": job["metadata"]["uid"]})
+        uid = {"uid": job["metadata"]["uid"]}
+        return await self._client.delete(
+            path_of(job, "jobs"), propagationPolicy="Foreground", preconditions=uid
+        )
 
 
 def _owner(pod: Object) -> str:
-    return next((str(ref["uid"]) for ref in pod["metadata"].get("ownerReferences", ())
-                 if ref.get("controller") and ref["kind"] == "Job"), "")
+    refs = pod["metadata"].get("ownerReferences", ())
+    return next((str(ref["uid"]) for ref in refs if ref.get("controller") and ref["kind"] == "Job"), "")
 
 
 def _pod(job: Object, index: int, notes: dict[str, str]) -> Object:
-    """The pod of an index; negative indexes are those of a NonIndexed Job, which has none."""
-    template = copy.deepcopy(job["spec"]["template"])
-    meta, name = template.get("metadata", {}), job["metadata"]["name"]
-    indexed = index >= 0
-    labels = {**meta.get("labels", {}), **({INDEX: str(index)} if indexed else {})}
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"], "controller": True,
-             "blockOwnerDeletion": True}
-    spec = template["spec"]
-    if indexed:
-        spec["hostname"] = f"{name}-{index}"
+    """A pod of a Job; a negative index is none."""
+    template, name = copy.deepcopy(job["spec"]["template"]), job["metadata"]["name"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
+    meta, prefix = template["metadata"], f"{name}-{index}-" if index >= 0 else f"{name}-"
+    meta |= {"generateName": prefix, "namespace": job["metadata"]["namespace"], "finalizers": [TRACKING]}
+    meta["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+    meta["annotations"] = {**meta.get("annotations", {}), **notes}
+    if index >= 0:
+        meta["labels"][INDEX] = str(index)
+        template["spec"]["hostname"] = f"{name}-{index}"
         source = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
-        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
-            container["env"] = [*container.get("env", ()), {"name": "JOB_COMPLETION_INDEX", "valueFrom": source}]
-    return {"apiVersion": "v1", "kind": "Pod", "spec": spec, "metadata": {
-        "generateName": f"{name}-{index}-" if indexed else f"{name}-", "namespace": job["metadata"]["namespace"],
-        "labels": labels, "annotations": {**meta.get("annotations", {}), **notes}, "ownerReferences": [owner],
-        "finalizers": [TRACKING]}}
-
-
+        for container in template["spec"]["containers"]:
+            container["env"] = [
+                *container.get("env", ()),
+                {"name": "JOB_COMPLETION_INDEX", "valueFrom": source},
+            ]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}

@@ -1,12 +1,12 @@
 """From a pod's spec to what a local process needs: environment, volumes as directories, rewritten paths.
 
-There is no mount namespace. A volume is a directory of the pod, and wherever a mountPath stands as a path of its own in
-command, args and env values, that directory's path is put in its place; likewise for terminationMessagePath.
+There is no mount namespace. A volume is a directory of the pod, and wherever a mountPath stands as a path of its own
+in command, args and env values, that directory's path is put in its place; likewise for terminationMessagePath.
 """
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from localcluster.client import Client
 from localcluster.errors import ApiError, Object
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """Why a container has to wait, as the `reason` and `message` of its waiting state."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason, self.message = reason, message
+        self.reason = reason
 
 
 def field(pod: Object, path: str) -> str:
@@ -32,7 +32,7 @@ def field(pod: Object, path: str) -> str:
     if isinstance(value, dict):
         return "\n".join(f'{key}="{text}"' for key, text in sorted(value.items()))
     if value is None:
-        raise CannotStart("CreateContainerConfigError", f"fieldRef {path} is not supported")
+        raise CannotStartError("CreateContainerConfigError", f"fieldRef {path} is not supported")
     return str(value)
 
 
@@ -42,7 +42,7 @@ class Sources:
     def __init__(self, client: Client, pod: Object) -> None:
         self._client, self._pod = client, pod
 
-    async def data(self, plural: str, name: str, optional: bool) -> dict[str, bytes]:
+    async def _data(self, plural: str, name: str, optional: bool) -> dict[str, bytes]:
         namespace = self._pod["metadata"]["namespace"]
         try:
             obj = await self._client.get(f"/api/v1/namespaces/{namespace}/{plural}/{name}")
@@ -51,95 +51,99 @@ class Sources:
                 raise
             if optional:
                 return {}
-            raise CannotStart("CreateContainerConfigError", f'{plural[:-1]} "{name}" not found') from error
+            raise CannotStartError(
+                "CreateContainerConfigError", f'{plural[:-1]} "{name}" not found'
+            ) from error
         texts: Object = obj.get("data") or {}
         if plural == "secrets":
             return {key: base64.b64decode(text) for key, text in texts.items()}
         binary: Object = obj.get("binaryData") or {}
         return {key: text.encode() for key, text in texts.items()} | {
-            key: base64.b64decode(text) for key, text in binary.items()}
+            key: base64.b64decode(text) for key, text in binary.items()
+        }
 
-    async def value(self, source: Object) -> str | None:
+    async def _value(self, source: Object) -> str | None:
         """What an env entry's valueFrom says; None when it is optional and absent."""
         if "fieldRef" in source:
             return field(self._pod, source["fieldRef"]["fieldPath"])
         for key, plural in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
             if ref := source.get(key):
-                data = await self.data(plural, ref["name"], ref.get("optional", False))
+                data = await self._data(plural, ref["name"], ref.get("optional", False))
                 if ref["key"] in data:
                     return data[ref["key"]].decode()
                 if ref.get("optional"):
                     return None
                 where = f"{self._pod['metadata']['namespace']}/{ref['name']}"
-                raise CannotStart("CreateContainerConfigError", f"couldn't find key {ref['key']} in "
-                                  f"{'ConfigMap' if key[0] == 'c' else 'Secret'} {where}")
-        raise CannotStart("CreateContainerConfigError", f"env source {sorted(source)} is not supported")
+                raise CannotStartError(
+                    "CreateContainerConfigError",
+                    f"couldn't find key {ref['key']} in {'ConfigMap' if key[0] == 'c' else 'Secret'} {where}",
+                )
+        raise CannotStartError("CreateContainerConfigError", f"env source {sorted(source)} is not supported")
 
     async def environment(self, container: Object) -> dict[str, str]:
+        """What envFrom and env of a container say; raises CannotStartError for a source that is missing."""
         found: dict[str, str] = {}
         for source in container.get("envFrom", ()):
             for key, plural in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
                 if ref := source.get(key):
-                    data = await self.data(plural, ref["name"], ref.get("optional", False))
+                    data = await self._data(plural, ref["name"], ref.get("optional", False))
                     found |= {source.get("prefix", "") + name: text.decode() for name, text in data.items()}
         for entry in container.get("env", ()):
-            value = await self.value(entry["valueFrom"]) if "valueFrom" in entry else entry.get("value", "")
+            value = await self._value(entry["valueFrom"]) if "valueFrom" in entry else entry.get("value", "")
             if value is not None:
                 found[entry["name"]] = expand(value, found) if "value" in entry else value
         return found
 
     async def volume(self, volume: Object, root: Path) -> None:
-        """Lay out one volume under `root`."""
+        """Lay out one volume under `root`. Raises CannotStartError for kinds that need a real node."""
         root.mkdir(parents=True, exist_ok=True)
-        sources = volume["projected"]["sources"] if "projected" in volume else [volume]
-        for source in sources:
-            kind = next(key for key in source if key != "name")
-            writer: Callable[[Object, Path], Awaitable[None]] | None = {
-                "emptyDir": self._nothing, "configMap": self._files, "secret": self._files,
-                "downwardAPI": self._downward, "serviceAccountToken": self._token}.get(kind)
-            if writer is None:
-                raise CannotStart("CreateContainerConfigError", f"volume {volume['name']}: {kind} is not supported by "
-                                  "the process kubelet: use local paths, emptyDir, configMap or secret")
-            await writer(source, root)
+        for source in volume["projected"]["sources"] if "projected" in volume else [volume]:
+            for name, content in (await self._files(source)).items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
 
-    async def _nothing(self, source: Object, root: Path) -> None:
-        return None
-
-    async def _files(self, source: Object, root: Path) -> None:
-        plural = "configmaps" if "configMap" in source else "secrets"
-        spec = source.get("configMap") or source.get("secret")
-        data = await self.data(plural, spec.get("name") or spec["secretName"], spec.get("optional", False))
+    async def _files(self, source: Object) -> dict[str, bytes]:
+        kind, spec = next((key, value) for key, value in source.items() if key != "name")
+        if kind == "emptyDir":
+            return {}
+        if kind == "downwardAPI":
+            items = spec.get("items", ())
+            return {item["path"]: field(self._pod, item["fieldRef"]["fieldPath"]).encode() for item in items}
+        if kind == "serviceAccountToken":
+            return {spec["path"]: await self._token(spec)}
+        if kind not in ("configMap", "secret"):
+            text = (
+                f"the process kubelet has no {kind} volumes: use local paths, emptyDir, configMap or secret"
+            )
+            raise CannotStartError("CreateContainerConfigError", text)
+        plural = "configmaps" if kind == "configMap" else "secrets"
+        data = await self._data(plural, spec.get("name") or spec["secretName"], spec.get("optional", False))
         wanted = {item["key"]: item["path"] for item in spec.get("items", ())} or {key: key for key in data}
-        for key, path in wanted.items():
-            if key not in data:
-                raise CannotStart("CreateContainerConfigError", f"references non-existent config key: {key}")
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_bytes(data[key])
+        if absent := wanted.keys() - data.keys():
+            raise CannotStartError(
+                "CreateContainerConfigError", f"references non-existent config key: {min(absent)}"
+            )
+        return {path: data[key] for key, path in wanted.items()}
 
-    async def _downward(self, source: Object, root: Path) -> None:
-        for item in source["downwardAPI"].get("items", ()):
-            (root / item["path"]).write_text(field(self._pod, item["fieldRef"]["fieldPath"]))
-
-    async def _token(self, source: Object, root: Path) -> None:
-        meta, spec = self._pod["metadata"], source["serviceAccountToken"]
-        account = self._pod["spec"].get("serviceAccountName", "default")
+    async def _token(self, spec: Object) -> bytes:
+        meta, account = self._pod["metadata"], self._pod["spec"].get("serviceAccountName", "default")
         bound = {"kind": "Pod", "apiVersion": "v1", "name": meta["name"], "uid": meta["uid"]}
-        answer = await self._client.request(
-            "POST", f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token",
-            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
-                "expirationSeconds": spec.get("expirationSeconds", 3600), "boundObjectRef": bound,
-                "audiences": [spec["audience"]] if "audience" in spec else None}})
-        (root / spec["path"]).write_text(answer["status"]["token"])
+        wanted = {"expirationSeconds": spec.get("expirationSeconds", 3600), "boundObjectRef": bound}
+        wanted["audiences"] = [spec["audience"]] if "audience" in spec else None
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted}
+        path = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
+        return str((await self._client.request("POST", path, body))["status"]["token"]).encode()
 
 
 def expand(text: str, values: dict[str, str]) -> str:
     """`$(NAME)` where NAME is known; `$$(NAME)` stays, with one dollar."""
-    return re.sub(r"\$(\$\([^)]*\))|\$\(([^)]+)\)",
-                  lambda found: found[1] or values.get(found[2], found[0]), text)
+    return re.sub(
+        r"\$(\$\([^)]*\))|\$\(([^)]+)\)", lambda found: found[1] or values.get(found[2], found[0]), text
+    )
 
 
 def rewriter(mounts: dict[str, Path]) -> Callable[[str], str]:
-    """Puts real directories in the place of mount paths: at the start of a text, or after what cannot be in a path."""
+    """Puts real directories in the place of mount paths: where one starts a text, or follows what ends a path."""
     if not mounts:
         return lambda text: text
     names = "|".join(re.escape(path.rstrip("/")) for path in sorted(mounts, key=len, reverse=True))

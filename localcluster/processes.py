@@ -1,4 +1,8 @@
-"""Local processes in groups of their own, none of which outlives the kubelet."""
+"""Local processes in groups of their own, none of which outlives the kubelet, however that ends.
+
+A reaper holds the other end of a pipe. Each child writes its process id to it before it executes anything, so none
+can be missed; when the pipe closes the reaper kills every group that it knows of.
+"""
 
 import asyncio
 import ctypes
@@ -8,53 +12,74 @@ import subprocess
 import sys
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+_REAPER = """
+import os, signal, sys
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_IGN)
+alive = set()
+for line in sys.stdin:
+    (alive.add if line[0] == "+" else alive.discard)(int(line[1:]))
+for group in alive:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        continue
+"""
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_PR_SET_PDEATHSIG = 1
 
 
 class Processes:
-    """Starts processes, and a reaper that ends their groups when this process goes."""
+    """Starts processes for one kubelet."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("reaper.py")
-        self._reaper = subprocess.Popen([sys.executable, "-I", "-S", str(script)], stdin=subprocess.PIPE,
-                                        start_new_session=True)
+        command = [sys.executable, "-I", "-S", "-c", _REAPER]
+        self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, bufsize=0)
         assert self._reaper.stdin is not None
-        self._pipe = self._reaper.stdin.fileno()
+        self._pipe = self._reaper.stdin
         self._libc = ctypes.CDLL(None)
 
-    async def start(self, command: list[str], env: dict[str, str], cwd: Path, log: Path) -> asyncio.subprocess.Process:
+    async def start(
+        self, command: list[str], env: dict[str, str], cwd: Path, log: Path
+    ) -> asyncio.subprocess.Process:
         """Raises OSError when the command cannot be executed."""
         parent = os.getpid()
 
         def before_exec() -> None:
             self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.write(self._pipe, f"+{os.getpid()}\n".encode())
+            os.write(self._pipe.fileno(), b"+%d\n" % os.getpid())
             if os.getppid() != parent:
                 os._exit(1)
 
         inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         with log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                *command, env={**inherited, **env}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True, preexec_fn=before_exec)
+                *command,
+                env={**inherited, **env},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=before_exec,
+            )
 
     async def wait(self, process: asyncio.subprocess.Process) -> int:
         """The exit code, 128 + n after signal n; what is left of the group is ended."""
         code = await process.wait()
-        kill_group(process, signal.SIGKILL)
-        os.write(self._pipe, f"-{process.pid}\n".encode())
+        kill_group(process)
+        self._pipe.write(b"-%d\n" % process.pid)
         return code if code >= 0 else 128 - code
 
     def stop(self) -> None:
-        """Close the pipe: the reaper ends every group."""
-        assert self._reaper.stdin is not None
-        self._reaper.stdin.close()
+        """End every group."""
+        self._pipe.close()
         self._reaper.wait()
 
 
-def kill_group(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL for a process and all that it started."""
     try:
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return

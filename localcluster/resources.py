@@ -1,87 +1,87 @@
-"""Which kinds exist: the built-in ones, and those that CustomResourceDefinitions add."""
+"""Which kinds exist: the built-in ones (kinds.yaml), and those that CustomResourceDefinitions add."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from localcluster.errors import Object
 from localcluster.store import Store, Table
 
-VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind in one version. `verbs` is shorter for reviews, which are asked and never stored."""
+    """One kind in one version, whoever defined it."""
 
-    group: str
     version: str
     plural: str
     kind: str
+    group: str = ""
     namespaced: bool = True
-    short: tuple[str, ...] = ()
-    subresources: tuple[str, ...] = ()
-    selectable: tuple[str, ...] = ()
-    verbs: list[str] = field(default_factory=lambda: VERBS)
-    custom: Object = field(default_factory=dict)
-    """For a custom resource its entry of the CRD's `versions`, with `names` added; empty for built-in kinds."""
+    singular: str = ""
+    short: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    subresources: list[str] = field(default_factory=list)
+    selectable: list[str] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=list)
+    """Name, JSONPath, type, and a priority (above 0: only for `-o wide`)."""
+    schema: Object = field(default_factory=dict)
+    scale: Object = field(default_factory=dict)
+    custom: bool = False
+    unnamed: bool = False
+    """Its names need not be DNS names."""
 
     @property
     def table(self) -> Table:
+        """Where its objects are stored."""
         return self.group, self.plural
 
     @property
     def api_version(self) -> str:
+        """Group and version as objects carry them."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def qualified(self) -> str:
+        """Plural and group as error messages carry them."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
-    def schema(self) -> Object:
-        return dict(self.custom.get("schema", {}).get("openAPIV3Schema", {}))
 
-    @property
-    def scale_paths(self) -> Object:
-        return dict((self.custom.get("subresources") or {}).get("scale") or {})
-
-
-_RBAC, _AUTH = "rbac.authorization.k8s.io", "authorization.k8s.io"
-_EVENT_FIELDS = tuple(f"involvedObject.{key}" for key in ("kind", "namespace", "name", "uid", "apiVersion",
-                                                          "resourceVersion", "fieldPath"))
-_POD_FIELDS = ("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "status.phase", "status.podIP")
-_ASK: Any = {"namespaced": False, "verbs": ["create"]}
-BUILTIN = [
-    Resource("", "v1", "namespaces", "Namespace", False, ("ns",), ("status", "finalize"), ("status.phase",)),
-    Resource("", "v1", "nodes", "Node", False, ("no",), ("status",)),
-    Resource("", "v1", "pods", "Pod", True, ("po",), ("status", "log", "binding", "eviction"), _POD_FIELDS),
-    Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",)),
-    Resource("", "v1", "secrets", "Secret", selectable=("type",)),
-    Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",), ("token",)),
-    Resource("", "v1", "events", "Event", True, ("ev",), (), (*_EVENT_FIELDS, "reason", "type", "source")),
-    Resource("batch", "v1", "jobs", "Job", True, (), ("status",), ("status.successful",)),
-    Resource("coordination.k8s.io", "v1", "leases", "Lease"),
-    Resource(_RBAC, "v1", "roles", "Role"),
-    Resource(_RBAC, "v1", "rolebindings", "RoleBinding"),
-    Resource(_RBAC, "v1", "clusterroles", "ClusterRole", False),
-    Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", False),
-    Resource(*CRDS[:1], "v1", CRDS[1], "CustomResourceDefinition", False, ("crd", "crds"), ("status",)),
-    Resource(_AUTH, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", **_ASK),
-    Resource(_AUTH, "v1", "subjectaccessreviews", "SubjectAccessReview", **_ASK),
-    Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", **_ASK),
-]
+_DATA: Object = yaml.safe_load(Path(__file__).with_name("kinds.yaml").read_text())
+BUILTIN = [Resource(**{"singular": kind["kind"].lower(), **kind}) for kind in _DATA["kinds"]]
+OBJECTS: list[Object] = _DATA["objects"]
 
 
 def of_crd(crd: Object) -> list[Resource]:
     """The served versions of a CustomResourceDefinition."""
     spec, names = crd["spec"], crd["spec"]["names"]
-    return [Resource(
-        spec["group"], version["name"], names["plural"], names["kind"], spec["scope"] == "Namespaced",
-        tuple(names.get("shortNames", ())), tuple(version.get("subresources") or {}),
-        tuple(one["jsonPath"].lstrip(".") for one in version.get("selectableFields", ())),
-        custom={**version, "names": names},
-    ) for version in spec["versions"] if version.get("served")]
+    default = [{"name": "Age", "jsonPath": ".metadata.creationTimestamp", "type": "date"}]
+    return [
+        Resource(
+            group=spec["group"],
+            version=version["name"],
+            plural=names["plural"],
+            kind=names["kind"],
+            namespaced=spec["scope"] == "Namespaced",
+            singular=names["singular"],
+            short=names.get("shortNames", []),
+            categories=names.get("categories", []),
+            subresources=list(version.get("subresources") or ()),
+            selectable=[one["jsonPath"].lstrip(".") for one in version.get("selectableFields", ())],
+            columns=[
+                [one["name"], one["jsonPath"], one["type"], one.get("priority", 0)]
+                for one in version.get("additionalPrinterColumns") or default
+            ],
+            schema=version["schema"]["openAPIV3Schema"],
+            scale=(version.get("subresources") or {}).get("scale") or {},
+            custom=True,
+        )
+        for version in spec["versions"]
+        if version.get("served")
+    ]
 
 
 class Registry:
@@ -93,6 +93,7 @@ class Registry:
         self._resources = BUILTIN
 
     def all(self) -> list[Resource]:
+        """Built-in kinds first."""
         crds = self._store.rows(CRDS)
         if [id(crd) for crd in crds] != [id(crd) for crd in self._crds]:
             self._crds = crds
@@ -100,5 +101,6 @@ class Registry:
         return self._resources
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """None when there is no such kind (now)."""
         wanted = (group, version, plural)
         return next((one for one in self.all() if (one.group, one.version, one.plural) == wanted), None)

@@ -1,7 +1,7 @@
 """CEL rules of custom resources (`x-kubernetes-validations`), evaluated by Google's cel-cpp.
 
-Of Kubernetes' own libraries only strings and optionals are here, `self` has no declared type, and there are no cost
-limits: a rule that passes here can be refused by a real API server when its CRD is created.
+Of Kubernetes' own libraries only strings and optionals are here, `self` has no declared type, and nothing limits a
+rule's cost: one that passes here can be refused by a real API server when its CRD is created.
 """
 
 import json
@@ -14,11 +14,34 @@ from cel_expr_python.ext import ext_optional, ext_strings
 
 from localcluster.errors import Cause, Object
 
-_RESERVED = {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-             "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}
+_RESERVED = {
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+}
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_ENV = cel.NewEnv(variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
-                  extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()])
+_ENV = cel.NewEnv(
+    variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
+    extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
+)
 
 
 @lru_cache(maxsize=1024)
@@ -53,9 +76,14 @@ def check_rules(schema: Object, value: Any, path: str, old: Any) -> list[Cause]:
 def _cause(rule: Object, message: str, path: str, value: Any) -> Cause:
     reason = rule.get("reason", "FieldValueInvalid")
     field = (path + rule.get("fieldPath", "")).lstrip(".") or "<nil>"
-    shown = '"object"' if isinstance(value, dict) else '"array"' if isinstance(value, list) else json.dumps(value)
-    text = {"FieldValueForbidden": f"Forbidden: {message}", "FieldValueRequired": f"Required value: {message}",
-            "FieldValueDuplicate": f"Duplicate value: {shown}"}.get(reason, f"Invalid value: {shown}: {message}")
+    shown = (
+        '"object"' if isinstance(value, dict) else '"array"' if isinstance(value, list) else json.dumps(value)
+    )
+    text = {
+        "FieldValueForbidden": f"Forbidden: {message}",
+        "FieldValueRequired": f"Required value: {message}",
+        "FieldValueDuplicate": f"Duplicate value: {shown}",
+    }.get(reason, f"Invalid value: {shown}: {message}")
     return Cause(field, reason, text)
 
 
@@ -63,12 +91,20 @@ def typed(schema: Object, value: Any) -> Any:
     """A value as CEL sees it: numbers of the declared type, property names escaped."""
     if isinstance(value, dict):
         properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
-        items = {escape(key) if key in properties else key:
-                 typed(properties.get(key, extra if isinstance(extra, dict) else {}), item)
-                 for key, item in value.items()}
-        if "metadata" in items and not properties.get("metadata", {}).get("properties") and "apiVersion" in items:
-            items["metadata"] = {key: items["metadata"][key] for key in ("name", "generateName")
-                                 if key in items["metadata"]}
+        items = {
+            escape(key) if key in properties else key: typed(
+                properties.get(key, extra if isinstance(extra, dict) else {}), item
+            )
+            for key, item in value.items()
+        }
+        if (
+            "metadata" in items
+            and not properties.get("metadata", {}).get("properties")
+            and "apiVersion" in items
+        ):
+            items["metadata"] = {
+                key: items["metadata"][key] for key in ("name", "generateName") if key in items["metadata"]
+            }
         return items
     if isinstance(value, list):
         return [typed(schema.get("items", {}), item) for item in value]

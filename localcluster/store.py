@@ -22,6 +22,7 @@ class Event(NamedTuple):
 
     @property
     def version(self) -> int:
+        """The resourceVersion of the change."""
         return int(self.object["metadata"]["resourceVersion"])
 
 
@@ -37,6 +38,7 @@ class Store:
         self._watchers: dict[Table, set[asyncio.Queue[Event]]] = {}
 
     def get(self, table: Table, namespace: str, name: str) -> Object | None:
+        """Not a copy."""
         return self._tables.get(table, {}).get((namespace, name))
 
     def rows(self, table: Table, namespace: str = "") -> list[Object]:
@@ -61,7 +63,7 @@ class Store:
         return last
 
     def subscribe(self, table: Table, since: int) -> tuple[list[Event], asyncio.Queue[Event]]:
-        """Events after `since`, and a queue of those to come. Raises 410 when the history no longer reaches back."""
+        """Events after `since`, and a queue of those to come. Raises 410 when that is too long ago."""
         if since < self._forgotten.get(table, 0):
             raise ApiError(410, f"too old resource version: {since} ({self._forgotten[table]})")
         queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -69,6 +71,7 @@ class Store:
         return [event for event in self._history.get(table, ()) if event.version > since], queue
 
     def unsubscribe(self, table: Table, queue: asyncio.Queue[Event]) -> None:
+        """The end of a subscription."""
         self._watchers[table].discard(queue)
 
     def _stamped(self, obj: Object) -> Object:

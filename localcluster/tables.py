@@ -2,139 +2,120 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from localcluster.clock import now, parse_time
 from localcluster.errors import Object
 from localcluster.resources import Resource
 
-Cell = Callable[[Object], Any]
+_STEP = re.compile(
+    r"\.((?:\\.|[^.\[\\])+)|\['([^']*)'\]|\[(\d+|\*)\]|\[\?\(@\.([^=!<>]+?)\s*==\s*[\"']([^\"']*)[\"']\)\]"
+)
 
 
-def age(stamp: str | None, until: str | None = None) -> str:
-    """A duration as kubectl writes it: one unit, or two while the first is small."""
-    if not stamp:
+def age(start: str | None, end: str | None = None) -> str:
+    """A duration as kubectl writes it: two units while the larger one is small."""
+    if not start or start == "<none>":
         return "<none>"
-    end: datetime = parse_time(until) if until else now()
-    seconds = max(0, int((end - parse_time(stamp)).total_seconds()))
+    last = parse_time(end) if end else now()
+    seconds = max(0, int((last - parse_time(start)).total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    for limit, big, unit, small, fraction in ((120, 0, "", seconds, "s"), (600, minutes, "m", seconds % 60, "s"),
-                                              (10800, 0, "", minutes, "m"), (28800, hours, "h", minutes % 60, "m"),
-                                              (172800, 0, "", hours, "h"), (691200, days, "d", hours % 24, "h")):
-        if seconds < limit:
-            return (f"{big}{unit}" if big else "") + (f"{small}{fraction}" if small or not big else "")
-    return f"{days}d" if days < 730 else f"{days // 365}y"
+    for below, text in (
+        (120, f"{seconds}s"),
+        (600, f"{minutes}m{seconds % 60}s"),
+        (10800, f"{minutes}m"),
+        (28800, f"{hours}h{minutes % 60}m"),
+        (172800, f"{hours}h"),
+        (691200, f"{days}d{hours % 24}h"),
+    ):
+        if seconds < below:
+            return re.sub(r"(?<=[hmd])0[smh]$", "", text)
+    return f"{days}d"
 
 
 def json_path(obj: Any, path: str) -> list[Any]:
     r"""What a kubectl JSONPath selects; knows `.a.b\.c`, `['a']`, `[0]`, `[*]` and `[?(@.a=="b")]`."""
-    token = r"\.((?:\\.|[^.\[\\])+)|\['([^']*)'\]|\[(\d+|\*)\]|\[\?\(@\.([^=!<>]+?)\s*==\s*[\"']([^\"']*)[\"']\)\]"
     found = [obj]
-    for key, quoted, index, left, right in re.findall(token, path):
+    for key, quoted, index, left, right in _STEP.findall(path):
         name = re.sub(r"\\(.)", r"\1", key) or quoted
+        lists = [row for row in found if isinstance(row, list)]
         if left:
-            found = [row for rows in found if isinstance(rows, list) for row in rows
-                     if [str(one) for one in json_path(row, "." + left)] == [right]]
+            found = [row for rows in lists for row in rows if right in map(str, json_path(row, f".{left}"))]
         elif index:
-            found = [row for rows in found if isinstance(rows, list)
-                     for row in (rows if index == "*" else rows[int(index):int(index) + 1])]
+            found = [row for rows in lists for row in (rows if index == "*" else rows[int(index) :][:1])]
         else:
             found = [row[name] for row in found if isinstance(row, dict) and name in row]
     return found
 
 
-def at(path: str, default: Any = "<none>") -> Cell:
-    def cell(obj: Object) -> Any:
-        return next((one for one in json_path(obj, path) if one is not None), default)
-    return cell
+def first(obj: Object, path: str, default: Any = None) -> Any:
+    """The first value at a path that is not null."""
+    return next((one for one in json_path(obj, path) if one is not None), default)
 
 
-def size(path: str) -> Cell:
-    return lambda obj: sum(len(one or ()) for one in json_path(obj, path))
+def _condition(obj: Object, *types: str, default: str = "") -> str:
+    true = {one["type"] for one in obj.get("status", {}).get("conditions") or () if one["status"] == "True"}
+    return next((one for one in types if one in true), default)
 
 
-def since(path: str) -> Cell:
-    return lambda obj: age(at(path, None)(obj))
-
-
-def _pod_status(pod: Object) -> str:
-    text = str(pod["status"].get("reason") or pod["status"].get("phase"))
-    for one in pod["status"].get("containerStatuses", ()):
-        state: Object = one["state"].get("waiting") or one["state"].get("terminated") or {}
-        text = state.get("reason") or text
-    return "Terminating" if pod["metadata"].get("deletionTimestamp") else text
-
-
-def _pod_ready(pod: Object) -> str:
-    rows = pod["status"].get("containerStatuses", ())
-    return f"{sum(row['ready'] for row in rows)}/{len(pod['spec']['containers'])}"
-
-
-def _condition(obj: Object, *types: str) -> str:
-    true = {one["type"] for one in obj.get("status", {}).get("conditions", ()) if one["status"] == "True"}
-    return next((one for one in types if one in true), "")
-
-
-def _job_status(job: Object) -> str:
-    if job["metadata"].get("deletionTimestamp"):
+def _pod(pod: Object) -> str:
+    if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    return _condition(job, "Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet") or "Running"
+    states = json_path(pod, ".status.containerStatuses[*].state")
+    reasons = [one["reason"] for state in states for one in state.values() if one.get("reason")]
+    return str(reasons[-1] if reasons else first(pod, ".status.reason") or pod["status"].get("phase"))
 
 
-def _job_duration(job: Object) -> str:
-    status = job.get("status", {})
-    return age(status["startTime"], status.get("completionTime")) if status.get("startTime") else ""
+def _job(job: Object) -> str:
+    ends = ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet")
+    return (
+        "Terminating"
+        if job["metadata"].get("deletionTimestamp")
+        else _condition(job, *ends, default="Running")
+    )
 
 
-_AGE = ("Age", since(".metadata.creationTimestamp"), 0)
-_NAME = ("Name", at(".metadata.name"), 0)
-_COLUMNS: dict[str, list[tuple[str, Cell, int]]] = {
-    "namespaces": [_NAME, ("Status", at(".status.phase"), 0), _AGE],
-    "nodes": [_NAME, ("Status", lambda node: _condition(node, "Ready") or "NotReady", 0), _AGE,
-              ("Version", at(".status.nodeInfo.kubeletVersion"), 0)],
-    "pods": [_NAME, ("Ready", _pod_ready, 0), ("Status", _pod_status, 0),
-             ("Restarts", lambda pod: sum(json_path(pod, ".status.containerStatuses[*].restartCount")), 0), _AGE,
-             ("IP", at(".status.podIP"), 1), ("Node", at(".spec.nodeName"), 1)],
-    "configmaps": [_NAME, ("Data", size(".data"), 0), _AGE],
-    "secrets": [_NAME, ("Type", at(".type"), 0), ("Data", size(".data"), 0), _AGE],
-    "serviceaccounts": [_NAME, ("Secrets", size(".secrets"), 0), _AGE],
-    "events": [("Last Seen", since(".lastTimestamp"), 0), ("Type", at(".type"), 0), ("Reason", at(".reason"), 0),
-               ("Object", lambda one: f"{at('.involvedObject.kind')(one).lower()}/{at('.involvedObject.name')(one)}", 0),
-               ("Message", at(".message", ""), 0), ("Count", at(".count"), 1), ("Name", at(".metadata.name"), 1)],
-    "jobs": [_NAME, ("Status", _job_status, 0), ("Completions", lambda job: (
-        f"{job.get('status', {}).get('succeeded', 0)}/{job['spec'].get('completions', 1)}"), 0),
-        ("Duration", _job_duration, 0), _AGE],
-    "leases": [_NAME, ("Holder", at(".spec.holderIdentity", ""), 0), _AGE],
-    "customresourcedefinitions": [_NAME, ("Created At", at(".metadata.creationTimestamp"), 0)],
-    "rolebindings": [_NAME, ("Role", lambda one: f"{one['roleRef']['kind']}/{one['roleRef']['name']}", 0), _AGE],
+_COMPUTED: dict[str, Callable[[Object], Any]] = {
+    "condition": lambda node: _condition(node, "Ready", default="NotReady"),
+    "ready": lambda pod: (
+        f"{sum(json_path(pod, '.status.containerStatuses[*].ready'))}/{len(pod['spec']['containers'])}"
+    ),
+    "pod": _pod,
+    "restarts": lambda pod: sum(json_path(pod, ".status.containerStatuses[*].restartCount")),
+    "data": lambda obj: len(obj.get("data") or ()),
+    "about": lambda one: (
+        f"{first(one, '.involvedObject.kind', '').lower()}/{first(one, '.involvedObject.name')}"
+    ),
+    "job": _job,
+    "completions": lambda job: f"{first(job, '.status.succeeded', 0)}/{job['spec'].get('completions', 1)}",
+    "duration": lambda job: age(first(job, ".status.startTime"), first(job, ".status.completionTime")),
 }
-_COLUMNS["clusterrolebindings"] = _COLUMNS["rolebindings"]
 
 
-def _custom(column: Object) -> tuple[str, Cell, int]:
-    read = since if column["type"] == "date" else lambda path: at(path, None)
-    return column["name"], read(column["jsonPath"]), column.get("priority", 0)
-
-
-def columns(resource: Resource) -> list[tuple[str, Cell, int]]:
-    if not resource.custom:
-        return _COLUMNS.get(resource.plural, [_NAME, _AGE])
-    return [_NAME, *(map(_custom, resource.custom.get("additionalPrinterColumns") or [
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]))]
+def _cell(resource: Resource, obj: Object, path: str, kind: str) -> Any:
+    if path.startswith("!"):
+        return _COMPUTED[path[1:]](obj)
+    value = first(obj, path, None if resource.custom else "<none>")
+    return age(value) if kind == "date" else value
 
 
 def table(resource: Resource, objects: list[Object], include: str, metadata: Object) -> Object:
     """A meta.k8s.io Table; `include` says how much of each object goes with its row (Metadata, Object or None)."""
-    picked = columns(resource)
-    custom = {one["name"]: one for one in resource.custom.get("additionalPrinterColumns") or ()}
-
-    def carried(obj: Object) -> Object | None:
-        partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
-        return {"Metadata": partial, "Object": obj}.get(include)
-
-    return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": [
-        {"name": name, "type": custom.get(name, {}).get("type", "string"), "priority": priority,
-         "format": "name" if name == "Name" else "", "description": custom.get(name, {}).get("description", "")}
-        for name, _, priority in picked
-    ], "rows": [{"cells": [cell(obj) for _, cell, _ in picked], "object": carried(obj)} for obj in objects]}
+    columns = (
+        [*resource.columns]
+        if resource.plural == "events"
+        else [["Name", ".metadata.name", "string"], *resource.columns]
+    )
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    rows: list[Object] = []
+    for obj in objects:
+        carried = {"Metadata": {**partial, "metadata": obj["metadata"]}, "Object": obj}.get(include)
+        rows.append(
+            {"cells": [_cell(resource, obj, path, kind) for _, path, kind, *_ in columns], "object": carried}
+        )
+    definitions = [
+        {"name": name, "type": kind, "format": "name" if name == "Name" else "", "priority": sum(priority)}
+        for name, _, kind, *priority in columns
+    ]
+    head = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    return {**head, "columnDefinitions": definitions, "rows": rows}

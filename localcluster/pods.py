@@ -1,0 +1,283 @@
+"""One pod as local processes: containers, probes, termination, and the status that the API shows."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from localcluster.client import path_of
+from localcluster.clock import stamp
+from localcluster.errors import ApiError, Object
+from localcluster.podspec import CannotStartError, Sources, expand, rewriter
+from localcluster.processes import kill_group
+
+if TYPE_CHECKING:
+    from localcluster.kubelet import Kubelet
+
+RETRY_SECONDS = 2.0
+MAX_MESSAGE = 4096
+
+
+def terminated(code: int, reason: str, message: str, begun: str) -> Object:
+    """A container state."""
+    times = {"startedAt": begun, "finishedAt": stamp()}
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
+
+
+class Container:
+    """One container: its process, its state as the API shows it, and its probes."""
+
+    def __init__(self, pod: "Pod", spec: Object) -> None:
+        self.pod, self.spec, self.name = pod, spec, spec["name"]
+        self.state: Object = {"waiting": {"reason": "ContainerCreating"}}
+        self.started = self.ready = False
+        self.process: asyncio.subprocess.Process | None = None
+        self.directory = pod.directory / "containers" / self.name
+        self.log = self.directory / "log"
+        self._message = self.directory / "termination-log"
+        self._processes = pod.kubelet.processes
+        self._env: dict[str, str] = {}
+        self._cwd = self.directory
+
+    def status(self) -> Object:
+        """An entry of containerStatuses."""
+        identity = {"name": self.name, "image": self.spec.get("image", ""), "imageID": "", "restartCount": 0}
+        identity["containerID"] = f"process://{self.process.pid}" if self.process else ""
+        return {
+            **identity,
+            "ready": self.ready,
+            "started": self.started,
+            "state": self.state,
+            "lastState": {},
+        }
+
+    async def run(self) -> None:
+        """Once: what cannot start waits, what has ended stays ended."""
+        while not self.pod.stopping.is_set():
+            try:
+                command = await self._prepare()
+            except CannotStartError as failure:
+                await self.wait(failure)
+            else:
+                await self._execute(command)
+                break
+        if "terminated" not in self.state:
+            self.state = terminated(
+                137, "ContainerStatusUnknown", "the pod was deleted before it started", stamp()
+            )
+        await self.pod.report()
+
+    async def wait(self, failure: CannotStartError) -> None:
+        """Say why, and pause before the next try."""
+        self.state = {"waiting": {"reason": failure.reason, "message": str(failure)}}
+        await self.pod.report()
+        await self.pod.pause(RETRY_SECONDS)
+
+    async def _prepare(self) -> list[str]:
+        """Environment, paths and command line. Raises CannotStartError."""
+        if not self.spec.get("command"):
+            raise CannotStartError(
+                "ErrImagePull", "the process kubelet pulls no images: the container needs a command"
+            )
+        mounts = {self.spec["terminationMessagePath"]: self._message}
+        for mount in self.spec.get("volumeMounts", ()):
+            mounts[mount["mountPath"]] = (
+                self.pod.directory / "volumes" / mount["name"] / mount.get("subPath", "")
+            )
+        rewrite = rewriter(mounts)
+        env = await Sources(self.pod.kubelet.client, self.pod.object).environment(self.spec)
+        self._env = {"HOSTNAME": self.pod.object["metadata"]["name"]} | {
+            key: rewrite(env[key]) for key in env
+        }
+        self._cwd = Path(rewrite(self.spec.get("workingDir", str(self.directory))))
+        return [rewrite(expand(word, env)) for word in [*self.spec["command"], *self.spec.get("args", ())]]
+
+    async def _execute(self, command: list[str]) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._message.touch()
+        begun = stamp()
+        try:
+            process = await self._processes.start(command, self._env, self._cwd, self.log)
+        except OSError as failure:
+            self.state = terminated(128, "StartError", f"{command[0]}: {failure}", begun)
+            return
+        self.process, self.state = process, {"running": {"startedAt": begun}}
+        if self.pod.stopping.is_set():  # deleted while it started
+            process.terminate()
+        probes = asyncio.create_task(self._probe())
+        code = await self._processes.wait(process)
+        probes.cancel()
+        self.ready = self.started = False
+        text = self._message.read_bytes()[:MAX_MESSAGE]
+        if not text and code and self.spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
+            text = b"".join(self.log.read_bytes().splitlines(keepends=True)[-80:])[-2048:]
+        reason = "Error" if code else "Completed"
+        self.state = terminated(code, reason, text.decode(errors="replace"), begun)
+
+    async def _probe(self) -> None:
+        """The startup probe first; then readiness and liveness side by side."""
+        startup, readiness = self.spec.get("startupProbe"), self.spec.get("readinessProbe")
+        if startup:
+            await self.pod.report()
+            if not await self._answers(startup, known=None):
+                await self._unhealthy("Startup")
+                return
+        self.started, self.ready = True, not readiness
+        await self.pod.report()
+        checks = [self._watch_readiness(readiness)] if readiness else []
+        if liveness := self.spec.get("livenessProbe"):
+            checks.append(self._watch_liveness(liveness))
+        await asyncio.gather(*checks)
+
+    async def _watch_readiness(self, probe: Object) -> None:
+        while True:
+            self.ready = await self._answers(probe, known=self.ready)
+            await self.pod.report()
+
+    async def _watch_liveness(self, probe: Object) -> None:
+        await self._answers(probe, known=True)
+        await self._unhealthy("Liveness")
+
+    async def _unhealthy(self, kind: str) -> None:
+        await self.pod.kubelet.client.event(self.pod.object, "Warning", "Unhealthy", f"{kind} probe failed")
+        await self.terminate(self.pod.object["spec"]["terminationGracePeriodSeconds"])
+
+    async def _answers(self, probe: Object, *, known: bool | None) -> bool:
+        """Probe until the answer, given often enough to count, is another than the known one."""
+        await asyncio.sleep(probe.get("initialDelaySeconds", 0) if not known else 0)
+        streak: list[bool] = []
+        while True:
+            answer = await self._ask(probe)
+            streak = [one for one in streak if one is answer] + [answer]
+            enough = probe.get("successThreshold", 1) if answer else probe.get("failureThreshold", 3)
+            if len(streak) >= enough and answer is not known:
+                return answer
+            await asyncio.sleep(probe.get("periodSeconds", 10))
+
+    async def _ask(self, probe: Object) -> bool:
+        timeout = probe.get("timeoutSeconds", 1)
+        try:
+            if "exec" in probe:
+                command = probe["exec"]["command"]
+                process = await self._processes.start(command, self._env, self._cwd, self.log)
+                try:
+                    return await asyncio.wait_for(self._processes.wait(process), timeout) == 0
+                finally:
+                    kill_group(process)
+            get = probe["httpGet"]
+            ports = {one.get("name"): one["containerPort"] for one in self.spec.get("ports", ())}
+            port = ports.get(get["port"], get["port"])
+            url = f"http://{self.pod.address}:{port}{get.get('path', '/')}"
+            async with (
+                ClientSession(timeout=ClientTimeout(total=timeout)) as session,
+                session.get(url) as response,
+            ):
+                return response.status < 400
+        except (ClientError, OSError, TimeoutError):
+            return False
+
+    async def terminate(self, grace: float) -> None:
+        """SIGTERM for the main process, SIGKILL for the group when the grace period is over."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), grace)
+        except TimeoutError:
+            kill_group(self.process)
+
+
+class Pod:
+    """One pod from binding to removal."""
+
+    def __init__(self, kubelet: "Kubelet", obj: Object, address: str) -> None:
+        self.kubelet, self.address = kubelet, address
+        self.object: Object = {**obj, "status": {**obj["status"], "podIP": address, "hostIP": "127.0.0.1"}}
+        self.directory = kubelet.directory / "pods" / obj["metadata"]["uid"]
+        self.containers = [Container(self, spec) for spec in obj["spec"]["containers"]]
+        self.stopping = asyncio.Event()
+        self._begun = stamp()
+        self._reported: Object = {}
+        self._lock = asyncio.Lock()
+
+    async def pause(self, seconds: float) -> None:
+        """Shorter when the pod is deleted meanwhile."""
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def stop(self, grace: float) -> None:
+        """Begin to terminate."""
+        if not self.stopping.is_set():
+            self.stopping.set()
+            for container in self.containers:
+                self.kubelet.spawn(container.terminate(grace))
+
+    async def run(self) -> None:
+        """Until the pod is deleted, and then tell the API server that it may go."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        while not self.stopping.is_set():
+            try:
+                await self._lay_out()
+                break
+            except CannotStartError as failure:
+                await asyncio.gather(*(container.wait(failure) for container in self.containers))
+        await asyncio.gather(*(container.run() for container in self.containers))
+        await self.stopping.wait()
+        uid = {"uid": self.object["metadata"]["uid"]}
+        await self.kubelet.client.delete(
+            path_of(self.object, "pods"), gracePeriodSeconds=0, preconditions=uid
+        )
+
+    async def _lay_out(self) -> None:
+        spec = self.object["spec"]
+        if spec.get("initContainers") or spec["restartPolicy"] != "Never":
+            text = "the process kubelet knows restartPolicy Never and no init containers"
+            raise CannotStartError("CreateContainerConfigError", text)
+        sources = Sources(self.kubelet.client, self.object)
+        for volume in spec.get("volumes", ()):
+            await sources.volume(volume, self.directory / "volumes" / volume["name"])
+
+    def _status(self) -> Object:
+        ready = all(container.ready for container in self.containers)
+        codes = [container.state.get("terminated", {}).get("exitCode") for container in self.containers]
+        phase = "Pending" if any("waiting" in container.state for container in self.containers) else "Running"
+        if None not in codes:
+            phase = "Failed" if any(codes) else "Succeeded"
+        conditions = {one["type"]: one for one in self.object["status"].get("conditions", ())}
+        for kind, true in (
+            ("PodScheduled", True),
+            ("Initialized", True),
+            ("ContainersReady", ready),
+            ("Ready", ready),
+        ):
+            if conditions.get(kind, {}).get("status") != str(true):
+                conditions[kind] = {"type": kind, "status": str(true), "lastTransitionTime": stamp()}
+        addresses = {"podIP": self.address, "podIPs": [{"ip": self.address}], "hostIP": "127.0.0.1"}
+        statuses = [container.status() for container in self.containers]
+        times = {"startTime": self._begun}
+        return {
+            "phase": phase,
+            **times,
+            **addresses,
+            "conditions": list(conditions.values()),
+            "containerStatuses": statuses,
+        }
+
+    async def report(self) -> None:
+        """Write the status if it is news. A pod that is gone has nobody to tell."""
+        async with self._lock:
+            status = self._status()
+            if status == self._reported:
+                return
+            body = {"metadata": {"uid": self.object["metadata"]["uid"]}, "status": status}
+            try:
+                answer = await self.kubelet.client.patch(path_of(self.object, "pods", "status"), body)
+            except ApiError as error:
+                if error.code not in (404, 409):
+                    raise
+                return
+            self._reported, self.object["status"] = status, answer["status"]
