@@ -103,13 +103,15 @@ def test_what_a_killed_writer_left_is_not_listed_and_can_be_removed(tmp_path: Pa
     assert [path.name for path in (tmp_path / "faq").iterdir()] == ["shard"]
 
 
-def test_a_folder_that_can_not_be_written_is_the_configurations_fault(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_written_fails_the_job_only_while_it_is_planned(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    store = Store(str(tmp_path / "file" / "out"))
-    with pytest.raises(WorkerError) as caught:
-        store.create("a", b"-")
-    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
-    assert caught.value.exit_code is ExitCode.CONFIG
+    for planning, exit_code in ((True, ExitCode.CONFIG), (False, ExitCode.INTERNAL)):
+        store = Store(str(tmp_path / "file" / "out"), planning=planning)
+        assert not store.exists("a")
+        with pytest.raises(WorkerError) as caught:
+            store.create("a", b"-")
+        assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
+        assert caught.value.exit_code is exit_code
     assert str(tmp_path / "file" / "out" / "a") in caught.value.failure.message
 
 
@@ -121,7 +123,7 @@ def test_a_full_disk_may_be_better_on_the_next_attempt(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(WorkerError) as caught:
-        Store(str(tmp_path)).create("a", b"-")
+        Store(str(tmp_path), planning=True).create("a", b"-")
     assert caught.value.exit_code is ExitCode.INTERNAL
     assert list(tmp_path.iterdir()) == []
 
@@ -130,3 +132,15 @@ def test_a_file_system_that_is_not_known_is_explained(tmp_path: Path) -> None:
     with pytest.raises(WorkerError) as caught:
         Store("nosuchthing://bucket/path")
     assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
+
+
+def test_an_error_is_never_taken_for_an_absence(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    store.create("a/b", b"-")
+    for name in ("info", "ls", "cat_file"):
+        monkeypatch.setattr(store._folder.fs, name, refuse)
+    for operation in (store.exists, store.size, store.read, store.list):
+        with pytest.raises(WorkerError, match="Connection reset by peer"):
+            operation("a/b")

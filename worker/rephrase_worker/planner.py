@@ -18,6 +18,7 @@ from rephrase_worker.planner_sharding import shard, total_documents
 from rephrase_worker.sources import FoundFile
 from rephrase_worker.spec import PlanReport, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store
+from rephrase_worker.store_errors import planning_exit_code
 
 _THREADS = 16
 """Footers are small and far away: reading them is waiting."""
@@ -29,7 +30,7 @@ def plan(recipe: Recipe) -> PlanReport:
     Raises WorkerError: OUTPUT_IN_USE when the destination belongs to another job or recipe,
     OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
     """
-    store = Store(recipe.output.uri)
+    store = Store(recipe.output.uri, planning=True)
     _refuse_foreign(store, recipe)
     if not store.exists(layout.PLAN):
         # All that the user can get wrong is found before the destination is claimed: a job that fails here
@@ -95,7 +96,7 @@ def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
     """The recipe that is frozen at the destination, if any. Raises WorkerError(OUTPUT_IN_USE)."""
     try:
         content = store.read(layout.RECIPE)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     try:
         frozen = Recipe.model_validate_json(content)
@@ -147,8 +148,16 @@ def _inspect_all(root: str, found: list[FoundFile], source: Source) -> list[Sour
 
     def inspect(file: FoundFile) -> SourceFile:
         fs, path = sources.open_filesystem(f"{root.rstrip('/')}/{file.path}")
-        with fs.open(path, "rb") as content:
-            return sources_inspect.inspect(file, content, source)
+        try:
+            with fs.open(path, "rb") as content:
+                return sources_inspect.inspect(file, content, source)
+        except OSError as error:
+            raise WorkerError(
+                Reason.SOURCE_UNREADABLE,
+                f"{root}/{file.path} can't be read: {type(error).__name__}: {error}. Check the network and "
+                "the worker's credentials.",
+                exit_code=planning_exit_code(error),
+            ) from error
 
     with ThreadPoolExecutor(min(_THREADS, len(found))) as pool:
         pending = [pool.submit(inspect, file) for file in found]

@@ -24,7 +24,7 @@ from rephrase_worker import layout, sink_merge
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.samples import Key, Sample, error_code, to_table
-from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError
+from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
 
@@ -49,11 +49,7 @@ class Committed:
 
 
 class ShardSink:
-    """Commits the samples of one shard. One object a process and shard; not for several threads at once.
-
-    Failed writes raise WorkerError(OUTPUT_NOT_WRITABLE) with exit code 70: the job has started, so the
-    shard is tried again instead of failing the job.
-    """
+    """Commits the samples of one shard. One object a process and shard; not for several threads at once."""
 
     def __init__(self, store: Store, recipe: Recipe, shard: ShardPlan, pod_uid: str) -> None:
         self._store = store
@@ -96,7 +92,7 @@ class ShardSink:
         buffer = pa.BufferOutputStream()
         pq.write_table(to_table(samples), buffer, compression="zstd")
         # The name is this writer's own: if it is taken, an answer got lost and the commit was made.
-        self._create(path, buffer.getvalue().to_pybytes())
+        self._store.create(path, buffer.getvalue().to_pybytes())
 
     def finish(self, positions: Sequence[tuple[str, int]]) -> Manifest:
         """Merges the segments into the final files and writes the manifest. Returns the manifest that won.
@@ -123,7 +119,7 @@ class ShardSink:
                 for prompt in self._recipe.prompts
             },
         )
-        self._create(layout.manifest(self._shard), manifest.to_json().encode())
+        self._store.create(layout.manifest(self._shard), manifest.to_json().encode())
         winner = self.manifest()
         if winner is None:
             raise WorkerError(
@@ -139,7 +135,7 @@ class ShardSink:
         with tempfile.TemporaryDirectory(prefix="rephrase-merge-") as folder:
             local = Path(folder) / "merged.parquet"
             sink_merge.write_merged(tables, self._files, expected, prompt, local)
-            self._create_from_file(path, local)
+            self._store.create_from_file(path, local)
 
     def _segments(self) -> list[str]:
         return [
@@ -151,18 +147,6 @@ class ShardSink:
     ) -> pa.Table:
         content = pa.BufferReader(self._store.read(path))
         return pq.read_table(content, columns=columns, filters=filters)
-
-    def _create(self, path: str, data: bytes) -> None:
-        try:
-            self._store.create(path, data)
-        except WorkerError as error:
-            raise _retried(error) from error
-
-    def _create_from_file(self, path: str, local: Path) -> None:
-        try:
-            self._store.create_from_file(path, local)
-        except WorkerError as error:
-            raise _retried(error) from error
 
 
 _COUNTED_COLUMNS = [
@@ -186,8 +170,3 @@ def _count(totals: Totals, row: dict[str, object]) -> None:
         totals.text += 1
     for name in ("prompt_tokens", "cached_prompt_tokens", "output_tokens"):
         setattr(totals, name, getattr(totals, name) + row[name])
-
-
-def _retried(error: WorkerError) -> WorkerError:
-    """The same failure, for another attempt: what can't be written now may be writable from another node."""
-    return WorkerError(error.failure.reason, error.failure.message, exit_code=ExitCode.INTERNAL)

@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import has_magic, url_to_fs
 
 from rephrase_worker.spec import Reason, Source, WorkerError
+from rephrase_worker.store_errors import planning_exit_code
 
 Format = Literal["parquet", "jsonl"]
 Compression = Literal["gzip", "zstd"]
@@ -79,11 +80,12 @@ def find_files(source: Source, uri: str) -> tuple[str, list[FoundFile]]:
         root, infos, explicit = _match(fs, path)
     except FileNotFoundError:
         infos, root, explicit = {}, path, True
-    except OSError as error:
+    except Exception as error:  # every file system has its own exceptions
         raise WorkerError(
             Reason.SOURCE_NOT_FOUND,
             f"{uri} can't be listed: {type(error).__name__}: {error}. Check the path and the worker's "
             "credentials.",
+            exit_code=planning_exit_code(error),
         ) from error
     found = [
         file for relative in sorted(infos) if (file := _classify(source, relative, infos[relative], explicit))

@@ -13,20 +13,18 @@ import errno
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from datatrove.io import DataFolder
 from fsspec.implementations.local import LocalFileSystem
 
 from rephrase_worker import store_local
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
+from rephrase_worker.store_errors import planning_exit_code, store_code
 
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
 _RACE_ATTEMPTS = 20
-
-_PERMANENT = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, NotImplementedError)
-"""Errors that every node would meet: no permission, no such bucket, a file where a folder should be."""
 
 T = TypeVar("T")
 
@@ -34,12 +32,14 @@ T = TypeVar("T")
 class Store:
     """A folder behind DataTrove's DataFolder. Paths are relative to it.
 
-    Reading a path that is not there raises FileNotFoundError; a failed write raises
-    WorkerError(OUTPUT_NOT_WRITABLE), with exit code 78 where no other node could do better (no
-    permission, no such bucket) and 70 otherwise. Safe to use from several threads.
+    Reading a path that is not there raises FileNotFoundError; every other failure raises
+    WorkerError(OUTPUT_NOT_WRITABLE). Its exit code asks for another attempt, as what fails here may
+    work on another node; with `planning`, when nothing has been paid for yet, an error that every node
+    would meet (no permission, no such bucket) fails the job at once. Safe to use from several threads.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, planning: bool = False) -> None:
+        self._planning = planning
         self.uri = uri.rstrip("/") or "/"
         try:
             self._folder = DataFolder(self.uri, auto_mkdir=False, use_listings_cache=False)
@@ -76,27 +76,29 @@ class Store:
 
     def read(self, path: str) -> bytes:
         """The file's content."""
-        return cast("bytes", self._folder.cat_file(path))
+        return cast("bytes", self._read(path, lambda: self._folder.cat_file(path)))
 
     def open(self, path: str) -> BinaryIO:
         """The file for reading, seekable."""
-        return cast("BinaryIO", self._folder.open(path, "rb"))
+        return cast("BinaryIO", self._read(path, lambda: self._folder.open(path, "rb")))
 
     def exists(self, path: str) -> bool:
         """Whether the file is there, now."""
-        self._folder.fs.invalidate_cache()
-        return bool(self._folder.isfile(path))
+        # fsspec's own exists and isfile take every error for an absence.
+        try:
+            return bool(self._info(path)["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     def size(self, path: str) -> int:
         """Bytes of the file."""
-        self._folder.fs.invalidate_cache()
-        return int(self._folder.info(path)["size"])
+        return int(self._info(path)["size"])
 
     def list(self, folder: str) -> list[str]:
         """Paths of the files directly in the folder, sorted; none when the folder is not there."""
         self._folder.fs.invalidate_cache()
         try:
-            entries = self._folder.ls(folder, detail=True)
+            entries = self._read(folder, lambda: self._folder.ls(folder, detail=True))
         except FileNotFoundError:
             return []
         names = [posixpath.basename(entry["name"]) for entry in entries if entry["type"] == "file"]
@@ -104,24 +106,15 @@ class Store:
 
     def remove(self, path: str) -> None:
         """Removes the file. It is no error when it is gone already."""
-
-        def remove() -> None:
-            try:
-                self._folder.rm_file(path)
-            except FileNotFoundError:
-                return
-
-        self._write(path, remove)
+        self._remove(path, lambda: self._folder.rm_file(path))
 
     def remove_tree(self, folder: str) -> None:
         """Removes the folder with everything in it. It is no error when it is gone already."""
         self._folder.fs.invalidate_cache()
-        if not self._folder.exists(folder):
-            return
         if self._local:
-            self._write(folder, lambda: store_local.remove_tree(self._local_path(folder)))
+            self._remove(folder, lambda: store_local.remove_tree(self._local_path(folder)))
         else:
-            self._write(folder, lambda: self._folder.rm(folder, recursive=True))
+            self._remove(folder, lambda: self._folder.rm(folder, recursive=True))
 
     def remove_temporary(self, folder: str) -> None:
         """Removes what killed writers left in the folder. Object stores have nothing of the kind."""
@@ -142,32 +135,45 @@ class Store:
                 return True
             except FileExistsError:
                 return False
-            except OSError as error:
+            except Exception as error:
                 # S3 answers 409 while somebody else's put of the same key is under way and asks to try again.
-                code = _store_code(error)
+                code = store_code(error)
                 if code in _CONDITION_FAILED:
                     return False
                 if code not in _CONDITION_RACE:
                     raise
         raise OSError(errno.EAGAIN, "other writers of the same path kept getting in the way")
 
+    def _info(self, path: str) -> dict[str, Any]:
+        self._folder.fs.invalidate_cache()
+        return cast("dict[str, Any]", self._read(path, lambda: self._folder.info(path)))
+
+    def _read(self, path: str, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(errno.ENOENT, "not there", f"{self.uri}/{path}") from error
+        except Exception as error:  # every file system has its own exceptions
+            raise self._failed(path, "read", error) from error
+
     def _write(self, path: str, write: Callable[[], T]) -> T:
         try:
             return write()
-        except Exception as error:  # every file system has its own exceptions; all of them end the command
-            permanent = isinstance(error, _PERMANENT) or getattr(error, "errno", None) == errno.EROFS
-            raise WorkerError(
-                Reason.OUTPUT_NOT_WRITABLE,
-                f"{self.uri}/{path} can't be written: {type(error).__name__}: {error}. Check that the "
-                "folder or bucket exists, that the worker's credentials may write there and that there is "
-                "space.",
-                exit_code=ExitCode.CONFIG if permanent else ExitCode.INTERNAL,
-            ) from error
+        except Exception as error:
+            raise self._failed(path, "written", error) from error
 
+    def _remove(self, path: str, remove: Callable[[], object]) -> None:
+        try:
+            remove()
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._failed(path, "removed", error) from error
 
-def _store_code(error: BaseException) -> str:
-    """The object store's own error code: s3fs keeps botocore's answer as the cause."""
-    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
-    if isinstance(response, dict):
-        return str(response.get("Error", {}).get("Code", ""))
-    return str(getattr(error, "code", ""))
+    def _failed(self, path: str, verb: str, error: Exception) -> WorkerError:
+        return WorkerError(
+            Reason.OUTPUT_NOT_WRITABLE,
+            f"{self.uri}/{path} can't be {verb}: {type(error).__name__}: {error}. Check that the folder or "
+            "bucket exists, that the worker's credentials may read and write there and that there is space.",
+            exit_code=planning_exit_code(error) if self._planning else ExitCode.INTERNAL,
+        )

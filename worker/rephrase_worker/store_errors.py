@@ -1,0 +1,42 @@
+"""What an error of a file system means: every one has its own exceptions for the same few facts."""
+
+from __future__ import annotations
+
+import errno
+
+from rephrase_worker.spec import ExitCode
+
+_PERMANENT = (
+    PermissionError,
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    NotImplementedError,
+)
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
+"""Names of the classes in botocore and google-auth, which need not be installed."""
+
+
+def store_code(error: BaseException) -> str:
+    """The object store's own code for the error: s3fs keeps botocore's answer as the cause."""
+    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    return str(getattr(error, "code", ""))
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether every node would meet the error: no permission, no such bucket, a file instead of a folder.
+
+    All else (network, throttling, a full disk) may be gone at the next attempt.
+    """
+    return (
+        isinstance(error, _PERMANENT)
+        or getattr(error, "errno", None) == errno.EROFS
+        or type(error).__name__ in _NO_CREDENTIALS
+    )
+
+
+def planning_exit_code(error: BaseException) -> ExitCode:
+    """While planning: a permanent error fails the job at once, any other is tried again."""
+    return ExitCode.CONFIG if is_permanent(error) else ExitCode.INTERNAL
