@@ -101,6 +101,7 @@ class GenerationLoop:
         self._sink_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
         self._numbers = itertools.count()
         self._window = Window(1)
+        self._resuming = True
 
     async def run(self) -> None:
         """Return when every sample of the shard is committed.
@@ -112,6 +113,7 @@ class GenerationLoop:
         pending = self._pending()
         try:
             first = await self._first_for_engine(pending)
+            self._resuming = False
             self._progress.step_took("resume", self._clock.now() - started)
             if first is not None:
                 await self._with_engine(itertools.chain([first], pending))
@@ -122,8 +124,8 @@ class GenerationLoop:
     def _pending(self) -> Iterator[Work]:
         """The documents that still miss samples; notes the position of all."""
         for document in self._documents:
-            if self.stop.is_set():
-                return
+            if self._resuming and self.stop.is_set():
+                raise _preempted()
             self.positions.append(source_of(document))
             work = self._rows.work(document, self._committed)
             if work.missing:
@@ -135,8 +137,6 @@ class GenerationLoop:
             if work.error is None:
                 return work
             self._fail(work, work.error)
-        if self.stop.is_set():
-            raise _preempted()
         return None
 
     async def _with_engine(self, pending: Iterator[Work]) -> None:
@@ -206,9 +206,11 @@ class GenerationLoop:
             self._progress.admitted(len(work.missing))
             for key in work.missing:
                 tasks.create_task(self._request(engine, work, key))
-        if self.stop.is_set():
-            await self._window.drained()
-            raise _preempted()
+        else:
+            if rendered.exhausted:
+                return
+        await self._window.drained()
+        raise _preempted()
 
     async def _request(self, engine: Engine, work: Work, key: Key) -> None:
         try:

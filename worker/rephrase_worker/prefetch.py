@@ -30,6 +30,7 @@ class Prefetch(Generic[T]):
         self._ready: deque[T] = deque()
         self._error: BaseException | None = None
         self._ended = False
+        self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -70,9 +71,17 @@ class Prefetch(Generic[T]):
                 raise self._error
             raise StopIteration
 
+    @property
+    def exhausted(self) -> bool:
+        """Every item of the source has been taken: the stage ended by itself and not by `close`."""
+        with self._changed:
+            return self._ended and not self._closed and not self._ready and self._error is None
+
     def close(self) -> None:
         """End the stage without waiting for its thread, and drop what is ready. Can be called twice."""
         with self._changed:
+            # Closing what has been taken to its end changes nothing.
+            self._closed = self._closed or bool(self._ready) or not self._ended
             self._ready.clear()
             self._ended = True
             self._changed.notify_all()

@@ -1,0 +1,407 @@
+"""The generation loop on a simulated engine, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from datatrove.data import Document
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rephrase_worker.engine import Completion, Engine, GenerationRequest
+from rephrase_worker.engine.simulated import SimulatedEngine
+from rephrase_worker.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.progress import Progress
+from rephrase_worker.render import Renderer
+from rephrase_worker.samples import Key, Sample
+from rephrase_worker.spec import ExitCode, Prompt, Reason, Recipe, WorkerError
+from rephrase_worker.tokenizer import WordTokenizer
+from rephrase_worker.work import Rows
+from tests.worker.builders import make_recipe
+from tests.worker.virtual_clock import VirtualClock
+
+
+class MemorySink:
+    """Keeps commits in memory; hooks let a test look or interfere at each."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Sample]] = []
+        self.twin_finished = False
+
+    def commit(self, samples: Sequence[Sample]) -> None:
+        self.commits.append(list(samples))
+
+    def finished(self) -> bool:
+        return self.twin_finished
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [sample for commit in self.commits for sample in commit]
+
+    @property
+    def keys(self) -> set[Key]:
+        return {sample.key for sample in self.samples}
+
+
+class ObservedEngine(SimulatedEngine):
+    """A simulated engine that tests can wait for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._changed = asyncio.Event()
+        self.on_request: Callable[[], None] = lambda: None
+        self.last_answer = 0.0
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        self.on_request()
+        self._changed.set()
+        try:
+            completion = await super().generate(request)
+            self.last_answer = self._clock.now()
+            return completion
+        finally:
+            self._changed.set()
+
+    async def reached(self, *, requests: int = 0, answered: int = 0) -> None:
+        """Return when the engine has been asked and has answered so often."""
+        while len(self.requests) < requests or self.answered < answered:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class Bench:
+    """A loop with everything around it."""
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        *,
+        sink: MemorySink | None = None,
+        prompts: Sequence[str] = ("faq", "math"),
+        rollouts: int = 1,
+        seed: int | None = None,
+        limit: int | None = None,
+        grace: float = 25.0,
+        hang_timeout: float = 600.0,
+        **engine: Any,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.sink = sink or MemorySink()
+        self.recipe: Recipe = make_recipe("source", "output", prompts=prompts, rollouts=rollouts)
+        if seed is not None:
+            sampling = self.recipe.sampling.model_copy(update={"seed": seed})
+            self.recipe = self.recipe.model_copy(update={"sampling": sampling})
+        self.progress = Progress(shard=0, pod_uid="pod", now=self.clock.now)
+        self.engine = ObservedEngine(clock=self.clock, **engine)
+        self.engines_made = 0
+        self.loop = GenerationLoop(
+            documents=documents,
+            committed=self.sink.keys,
+            rows=Rows(self.recipe, model="simulated", revision="abc"),
+            make_engine=self._make_engine,
+            make_renderer=self._make_renderer,
+            sink=self.sink,
+            progress=self.progress,
+            clock=self.clock,
+            on_commit=lambda: None,
+            max_requests_in_flight=limit,
+            hang_timeout_seconds=hang_timeout,
+            commit_interval_seconds=10.0,
+            grace_seconds=grace,
+        )
+
+    def _make_engine(self) -> Engine:
+        self.engines_made += 1
+        return self.engine
+
+    def _make_renderer(self, engine: Engine) -> Renderer:
+        return Renderer(
+            WordTokenizer(), self.recipe.prompts, max_model_len=engine.max_model_len, max_tokens=64
+        )
+
+    async def run(self) -> None:
+        await self.clock.run(self.loop.run())
+
+    async def fail(self) -> WorkerError:
+        with pytest.raises(WorkerError) as caught:
+            await self.run()
+        return caught.value
+
+    async def stop_when(self, reached: int) -> None:
+        """SIGTERM, when the engine has been asked this often."""
+        await self.engine.reached(requests=reached)
+        self.loop.stop.set()
+
+
+def documents(count: int, *, broken: Iterable[int] = ()) -> list[Document]:
+    made = []
+    for number in range(count):
+        metadata: dict[str, Any] = {"source_file": "a.parquet", "source_position": number}
+        if number in set(broken):
+            metadata["error"] = "missing_text: the text is null"
+        text = "" if "error" in metadata else f"document {number} has words"
+        made.append(Document(text=text, id=f"id-{number}", metadata=metadata))
+    return made
+
+
+def keys(count: int, prompts: Sequence[str] = ("faq", "math"), rollouts: int = 1) -> set[Key]:
+    return {
+        Key("a.parquet", number, prompt, rollout)
+        for number in range(count)
+        for prompt in prompts
+        for rollout in range(rollouts)
+    }
+
+
+async def test_every_document_becomes_a_row_per_prompt_and_rollout() -> None:
+    bench = Bench(documents(50), rollouts=3)
+    await bench.run()
+    assert len(bench.sink.samples) == 50 * 2 * 3
+    assert bench.sink.keys == keys(50, rollouts=3)
+    assert bench.loop.positions == [("a.parquet", number) for number in range(50)]
+    assert all(sample.text and sample.revision == "abc" for sample in bench.sink.samples)
+    assert bench.engine.closed
+
+
+async def test_what_is_committed_is_not_generated_again() -> None:
+    first = Bench(documents(20), die_after=15)
+    await first.fail()
+    committed = len(first.sink.keys)
+    assert committed >= 15
+    second = Bench(documents(20), sink=first.sink)
+    await second.run()
+    assert len(second.engine.requests) == 40 - committed
+    assert Counter(sample.key for sample in second.sink.samples) == dict.fromkeys(keys(20), 1)
+    assert len(second.loop.positions) == 20
+
+
+async def test_a_broken_document_is_an_error_row_for_every_prompt() -> None:
+    bench = Bench(documents(6, broken=[0, 3, 5]))
+    await bench.run()
+    errors = {sample.key for sample in bench.sink.samples if sample.error}
+    assert errors == {key for key in keys(6) if key.source_position in (0, 3, 5)}
+    assert bench.progress.report().errors == {"missing_text": 6}
+    assert len(bench.engine.requests) == 6
+
+
+async def test_no_engine_is_started_when_no_document_needs_it() -> None:
+    bench = Bench(documents(4, broken=range(4)))
+    await bench.run()
+    assert bench.engines_made == 0
+    assert bench.sink.keys == keys(4)
+    again = Bench(documents(4), sink=bench.sink)
+    await again.run()
+    assert again.engines_made == 0
+    assert len(again.loop.positions) == 4
+
+
+async def test_all_prompts_of_a_document_go_in_together() -> None:
+    bench = Bench(documents(30), prompts=("faq", "math", "table"), limit=4, token_seconds=0.1)
+    await bench.run()
+    admitted = [tuple(request.prompt_token_ids[-4:]) for request in bench.engine.requests]
+    assert all(len(set(admitted[start : start + 3])) == 1 for start in range(0, 90, 3))
+
+
+async def test_the_window_of_requests_stays_within_its_limit_and_a_document() -> None:
+    seen: list[int] = []
+    bench = Bench(documents(60), rollouts=2, limit=10, token_seconds=0.1)
+
+    bench.engine.on_request = lambda: seen.append(bench.progress.report().in_flight)
+    await bench.run()
+    assert max(seen) <= 10 + 2 * 2 - 1
+    assert bench.progress.report().in_flight == 0
+
+
+async def test_what_has_finished_is_committed_at_intervals() -> None:
+    bench = Bench(documents(40), limit=8, token_seconds=0.2)
+    await bench.run()
+    assert len(bench.sink.commits) > 3
+    assert bench.progress.report().commits == len(bench.sink.commits)
+
+
+async def test_generation_goes_on_while_the_store_is_slow() -> None:
+    bench = Bench(documents(40), limit=8, token_seconds=0.2)
+    release = threading.Event()
+    plain = bench.sink.commit
+
+    def commit(samples: Sequence[Sample]) -> None:
+        release.wait()
+        plain(samples)
+
+    bench.sink.commit = commit  # type: ignore[method-assign]
+
+    async def release_when_all_is_answered() -> None:
+        await bench.engine.reached(answered=80)
+        release.set()
+
+    await asyncio.gather(bench.run(), release_when_all_is_answered())
+    assert bench.sink.keys == keys(40)
+
+
+async def test_a_request_that_fails_is_an_error_row_with_its_reason() -> None:
+    bench = Bench(documents(10), fail_every=4)
+    await bench.run()
+    errors = [sample.error for sample in bench.sink.samples if sample.error]
+    assert len(errors) == 5
+    assert all(error.startswith("engine_error: simulated failure") for error in errors)
+    report = bench.progress.report()
+    assert (report.samples_text, report.samples_error) == (15, 5)
+    assert report.documents_done == 10
+
+
+async def test_a_dead_engine_ends_the_worker_after_a_commit() -> None:
+    bench = Bench(documents(100), die_after=30, limit=8, token_seconds=0.01)
+    error = await bench.fail()
+    assert error.failure.reason is Reason.ENGINE_FAILED
+    assert error.exit_code is ExitCode.ENGINE
+    assert len(bench.sink.samples) == bench.engine.answered >= 30
+    assert bench.engine.closed
+
+
+async def test_an_engine_that_makes_no_token_is_found_by_the_watchdog() -> None:
+    bench = Bench(documents(100), hang_after=30, limit=8, hang_timeout=300.0)
+    error = await bench.fail()
+    assert error.failure.reason is Reason.ENGINE_HANGS
+    assert error.exit_code is ExitCode.ENGINE
+    assert 300.0 <= bench.clock.now() - bench.engine.last_answer <= 300.0 + 2
+    assert not bench.progress.healthy
+    assert len(bench.sink.samples) == 30
+
+
+async def test_a_slow_engine_is_not_taken_for_a_hanging_one() -> None:
+    bench = Bench(documents(3), hang_timeout=300.0, token_seconds=290.0, output_tokens=5)
+    await bench.run()
+    assert bench.sink.keys == keys(3)
+
+
+async def test_sigterm_lets_requests_in_flight_finish_within_the_grace_period() -> None:
+    bench = Bench(documents(100), limit=8, token_seconds=0.1, grace=25.0)
+    error, _ = await asyncio.gather(bench.fail(), bench.stop_when(40))
+    assert error.failure.reason is Reason.PREEMPTED
+    assert error.exit_code is ExitCode.PREEMPTED
+    assert len(bench.sink.samples) == len(bench.engine.requests)
+    assert 40 <= len(bench.engine.requests) <= 48
+
+
+async def test_sigterm_gives_up_requests_that_take_longer_than_the_grace_period() -> None:
+    bench = Bench(documents(100), limit=8, token_seconds=10.0, grace=25.0)
+    started = bench.clock.now()
+    error, _ = await asyncio.gather(bench.fail(), bench.stop_when(16))
+    assert error.failure.reason is Reason.PREEMPTED
+    assert len(bench.sink.samples) == 8
+    assert bench.clock.now() - started <= 32 * 10 + 25 + 1
+
+
+async def test_sigterm_after_the_last_document_was_admitted_still_finishes_the_shard() -> None:
+    bench = Bench(documents(3), token_seconds=0.1)
+    await asyncio.gather(bench.run(), bench.stop_when(6))
+    assert bench.sink.keys == keys(3)
+
+
+async def test_an_engine_that_dies_of_the_same_sigterm_is_a_preemption() -> None:
+    bench = Bench(documents(100), limit=8, token_seconds=1.0, die_after=20)
+    error, _ = await asyncio.gather(bench.fail(), bench.stop_when(20))
+    assert error.failure.reason is Reason.PREEMPTED
+
+
+async def test_a_worker_ends_when_a_twin_has_finished_the_shard() -> None:
+    bench = Bench(documents(500), limit=8, token_seconds=0.2)
+    bench.sink.twin_finished = True
+    with pytest.raises(TwinFinishedError):
+        await bench.run()
+    assert len(bench.engine.requests) < 100
+    assert bench.engine.closed
+
+
+async def test_a_failing_store_ends_the_worker_with_its_error() -> None:
+    bench = Bench(documents(500), limit=8, token_seconds=0.2)
+
+    def commit(samples: Sequence[Sample]) -> None:
+        raise WorkerError(Reason.OUTPUT_NOT_WRITABLE, "the disk is full")
+
+    bench.sink.commit = commit  # type: ignore[method-assign]
+    error = await bench.fail()
+    assert error.failure.message == "the disk is full"
+    assert len(bench.engine.requests) < 500
+
+
+async def test_a_source_that_changed_ends_the_worker_after_a_commit() -> None:
+    def changing() -> Iterator[Document]:
+        yield from documents(40)
+        raise WorkerError(Reason.SOURCE_CHANGED, "a.parquet has changed")
+
+    bench = Bench(changing(), limit=4)
+    error = await bench.fail()
+    assert error.failure.reason is Reason.SOURCE_CHANGED
+    assert len(bench.sink.samples) == bench.engine.answered > 0
+
+
+async def test_a_defect_in_the_reader_is_raised_as_it_is() -> None:
+    def defective() -> Iterator[Document]:
+        yield from documents(3)
+        raise ZeroDivisionError
+
+    bench = Bench(defective())
+    with pytest.raises(ZeroDivisionError):
+        await bench.run()
+
+
+async def test_seeds_belong_to_samples_and_stay_the_same() -> None:
+    first, second = Bench(documents(5), seed=7), Bench(documents(5), seed=7)
+    other = Bench(documents(5), seed=8)
+    for bench in (first, second, other):
+        await bench.run()
+    seeds = [{sample.key: sample.seed for sample in bench.sink.samples} for bench in (first, second, other)]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert len(set(seeds[0].values())) == 10
+    assert sorted(filter(None, seeds[0].values())) == sorted(
+        request.seed for request in first.engine.requests if request.seed is not None
+    )
+
+
+async def test_an_instruction_that_leaves_no_room_is_refused_before_any_request() -> None:
+    bench = Bench(documents(3), prompts=("faq",))
+    bench.recipe = bench.recipe.model_copy(
+        update={"prompts": [Prompt(name="faq", template="a " * 8180 + "{{document}}")]}
+    )
+    error = await bench.fail()
+    assert error.exit_code is ExitCode.USAGE
+    assert "faq" in error.failure.message
+    assert bench.engine.requests == []
+
+
+@given(
+    count=st.integers(0, 25),
+    broken=st.sets(st.integers(0, 24)),
+    rollouts=st.integers(1, 3),
+    limit=st.integers(1, 20),
+    crashes=st.lists(st.integers(0, 30), max_size=4),
+)
+def test_any_sequence_of_crashes_ends_with_every_key_once(
+    count: int, broken: set[int], rollouts: int, limit: int, crashes: list[int]
+) -> None:
+    sink = MemorySink()
+
+    async def attempt(die_after: int | None) -> Reason | None:
+        bench = Bench(
+            documents(count, broken=broken),
+            sink=sink,
+            rollouts=rollouts,
+            limit=limit,
+            die_after=die_after,
+            output_tokens=2,
+        )
+        try:
+            await bench.run()
+        except WorkerError as error:
+            return error.failure.reason
+        return None
+
+    assert {asyncio.run(attempt(crash)) for crash in crashes} <= {None, Reason.ENGINE_FAILED}
+    assert asyncio.run(attempt(None)) is None
+    assert Counter(sample.key for sample in sink.samples) == dict.fromkeys(keys(count, rollouts=rollouts), 1)
