@@ -67,10 +67,11 @@ def write_merged(
 def account(store: Store, path: str, files: Mapping[str, int], expected: Keys) -> PromptAccount:
     """The account of a committed final file. Raises WorkerError(INTERNAL) when keys are not as expected."""
     with store.open(path) as file:
-        table = pq.read_table(pa.PythonFile(file, mode="r"), columns=_ACCOUNT_COLUMNS)
+        parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
+        table = parquet.read(columns=_ACCOUNT_COLUMNS)
+        text = table.num_rows - _nulls(parquet.metadata, "text")
     _require(_keys(table, files), expected, files, path)
     errors = table.column("error").drop_null().to_pylist()
-    text = table.num_rows - table.column("text").null_count
     if text + len(errors) != table.num_rows:
         raise WorkerError(Reason.INTERNAL, f"{path} has rows with both or neither of text and error.")
     return PromptAccount(
@@ -90,7 +91,6 @@ _ACCOUNT_COLUMNS = [
     "source_file",
     "source_position",
     "rollout",
-    "text",
     "error",
     "finish_reason",
     "prompt_tokens",
@@ -98,6 +98,13 @@ _ACCOUNT_COLUMNS = [
     "output_tokens",
     "truncated",
 ]
+
+
+def _nulls(metadata: pq.FileMetaData, name: str) -> int:
+    """Nulls in a column, from the footer: the texts themselves are most of the file and need not be read."""
+    column = SCHEMA.get_field_index(name)
+    groups = (metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups))
+    return sum(statistics.null_count for statistics in groups)
 
 
 def _keys(table: pa.Table, files: Mapping[str, int]) -> Keys:
