@@ -156,6 +156,11 @@ def events(namespace: str) -> str:
     return _scoped("/api/v1", "events", namespace)
 
 
+def leases(namespace: str, name: str = "") -> str:
+    """Path of Leases, or of one."""
+    return _scoped("/apis/coordination.k8s.io/v1", "leases", namespace, name)
+
+
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON merge patch (RFC 7386) that makes `new` of `old`; empty when they are the same."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}

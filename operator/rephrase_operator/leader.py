@@ -1,89 +1,148 @@
-"""One leader at a time, by a Lease. Work starts once it is won and the process ends when it is lost."""
+"""One leader at a time, by a Lease. Work starts once it is won and the process ends when it is lost.
+
+The protocol is client-go's: whoever holds the Lease renews it, and the others take it when its content
+has not
+changed for as long as it says, by their own clocks. (The client's own election fails on its own types when it
+creates a Lease, and ends on the first connection that breaks.)
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client import ApiException
-from kubernetes.aio.leaderelection.electionconfig import Config
-from kubernetes.aio.leaderelection.leaderelection import LeaderElection
-from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
+from rephrase_operator import kube
+from rephrase_operator.kube import ApiError, Kube
 from rephrase_operator.settings import LEASE_NAME, Settings
 
 log = logging.getLogger(__name__)
+
+ROUNDS = 7.5
+"""Rounds in the time of a Lease: several may fail before it is lost."""
 
 
 class LeadershipLostError(Exception):
     """Somebody else may be leading: whatever this process does now, it does beside a new leader."""
 
 
-class _Election(LeaderElection):
-    """An election that takes an unreachable API server for a lost round instead of an end."""
+class Lease:
+    """The Lease as one candidate sees it. `clock` gives monotonic seconds."""
 
-    async def try_acquire_or_renew(self) -> bool:
+    def __init__(
+        self,
+        connection: Kube,
+        *,
+        namespace: str,
+        identity: str,
+        seconds: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kube = connection
+        self._namespace = namespace
+        self._seconds = seconds
+        self._clock = clock
+        self._seen: tuple[Any, ...] = ()
+        self._seen_at = 0.0
+        # Two processes of one pod name must not both believe that they hold it.
+        self.identity = f"{identity}_{uuid.uuid4().hex[:12]}"
+
+    async def hold(self) -> bool:
+        """Take or renew the Lease; False when somebody else holds it, or nobody answers."""
         try:
-            return bool(await super().try_acquire_or_renew())
+            return await self._hold()
+        except ApiError as error:
+            if error.status not in (404, 409):
+                log.warning("the Lease was not renewed: %s", error)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("the Lease can't be reached: %r", error)
+        return False
+
+    async def release(self) -> None:
+        """Give it up, so that the next leader need not wait for it to expire."""
+        try:
+            lease = await self._kube.request("GET", kube.leases(self._namespace, LEASE_NAME))
+            if (lease.get("spec") or {}).get("holderIdentity") == self.identity:
+                del lease["spec"]["holderIdentity"]
+                await self._kube.request("PUT", kube.leases(self._namespace, LEASE_NAME), body=lease)
+        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("the Lease was not given up, the next leader waits for its end: %r", error)
+
+    async def _hold(self) -> bool:
+        path = kube.leases(self._namespace, LEASE_NAME)
+        try:
+            lease = await self._kube.request("GET", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            metadata = {"namespace": self._namespace, "name": LEASE_NAME}
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+            lease["spec"] = self._renewed({})
+            await self._kube.request("POST", kube.leases(self._namespace), body=lease)
+            return True
+        spec = lease.get("spec") or {}
+        if self._is_held_by_another(spec):
             return False
+        # The resourceVersion that was read goes with it: of two candidates one is refused.
+        await self._kube.request("PUT", path, body=lease | {"spec": self._renewed(spec)})
+        return True
+
+    def _is_held_by_another(self, spec: dict[str, Any]) -> bool:
+        holder = spec.get("holderIdentity")
+        if not holder or holder == self.identity:
+            return False
+        seen = (holder, spec.get("renewTime"), spec.get("leaseTransitions"))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+        return self._clock() - self._seen_at < float(spec.get("leaseDurationSeconds", self._seconds))
+
+    def _renewed(self, spec: dict[str, Any]) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        mine = {"holderIdentity": self.identity, "leaseDurationSeconds": self._seconds, "renewTime": now}
+        if spec.get("holderIdentity") == self.identity:
+            return spec | mine
+        taken = {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", -1) + 1}
+        return spec | mine | taken
 
 
-async def lead(api_client: Any, settings: Settings, work: Coroutine[Any, Any, None]) -> None:
+async def lead(connection: Kube, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Wait for the Lease, then do the work while it is renewed. Raises LeadershipLostError when it is
     lost."""
-    # Two processes of one pod name must not both believe that they hold it.
-    identity = f"{settings.identity}_{uuid.uuid4().hex[:12]}"
-    lock = LeaseLock(LEASE_NAME, settings.lease_namespace, identity, api_client)
-    election = _Election(_config(lock, settings.lease_seconds))
-    log.info("waiting for Lease %s/%s as %s", settings.lease_namespace, LEASE_NAME, identity)
-    try:
-        await election.acquire()
-    except BaseException:
-        work.close()
-        raise
-    log.info("leading as %s", identity)
-    working, renewing = asyncio.create_task(work), asyncio.create_task(election.renew_loop())
+    seconds = settings.lease_seconds
+    lease = Lease(connection, namespace=settings.lease_namespace, identity=settings.identity, seconds=seconds)
+    log.info("waiting for Lease %s/%s as %s", settings.lease_namespace, LEASE_NAME, lease.identity)
+    while True:
+        if await lease.hold():
+            break
+        await asyncio.sleep(seconds / ROUNDS)
+    log.info("leading as %s", lease.identity)
+    working, renewing = asyncio.create_task(work()), asyncio.create_task(_renew(lease, seconds))
     try:
         await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
+            renewing.result()
             raise LeadershipLostError("the Lease was not renewed in time")
         await working
     finally:
+        lost = renewing.done()
         for task in (working, renewing):
             task.cancel()
         await asyncio.gather(working, renewing, return_exceptions=True)
-        if renewing.cancelled():
-            await _release(lock, identity)
+        if not lost:
+            await lease.release()
 
 
-def _config(lock: LeaseLock, seconds: float) -> Config:
-    """Renewing is tried until two thirds of the time are over, several times, as in client-go."""
-
-    async def unused() -> None:
-        raise NotImplementedError
-
-    return Config(
-        lock=lock,
-        lease_duration=max(1.5, seconds),
-        renew_deadline=max(1.0, seconds * 2 / 3),
-        retry_period=max(1.5, seconds) / 7.5,
-        onstarted_leading=unused,
-        onstopped_leading=unused,
-    )
-
-
-async def _release(lock: LeaseLock, identity: str) -> None:
-    """Give the Lease up, so that the next leader need not wait for it to expire."""
-    try:
-        lease = await lock.api_instance.read_namespaced_lease(lock.name, lock.namespace)
-        if lease.spec is not None and lease.spec.holder_identity == identity:
-            lease.spec.holder_identity = None
-            await lock.api_instance.replace_namespaced_lease(lock.name, lock.namespace, lease)
-    except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
-        log.warning("the Lease was not given up, the next leader waits for its end: %r", error)
+async def _renew(lease: Lease, seconds: int) -> None:
+    """Renew until that has not worked for two thirds of the Lease's time."""
+    renewed = time.monotonic()
+    while time.monotonic() - renewed < seconds * 2 / 3:
+        await asyncio.sleep(seconds / ROUNDS)
+        asked = time.monotonic()
+        if await lease.hold():
+            renewed = asked

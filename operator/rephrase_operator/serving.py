@@ -26,7 +26,7 @@ async def serve(settings: Settings) -> None:
         controller = Controller(connection, settings, metrics)
         runner = await _listen(settings.metrics_port, controller, metrics)
         try:
-            await lead(connection.client, settings, _work(connection, controller, settings))
+            await lead(connection, settings, lambda: _work(connection, controller, settings))
         finally:
             await runner.cleanup()
 

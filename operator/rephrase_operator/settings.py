@@ -47,8 +47,8 @@ class Settings:
     identity: str = "rephrase"
     """Name of this process in events and, with a random suffix, in the Lease ($POD_NAME)."""
 
-    lease_seconds: float = 15.0
-    """How long a leader that went silent is waited for."""
+    lease_seconds: int = 15
+    """How long a leader that went silent is waited for; at least 2."""
 
     progress_seconds: float = 5.0
     """How often running workers are asked for their progress and the status follows, in seconds."""
@@ -76,7 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='{"pod": {...}, "container": {...}}; what is left out keeps its default',
     )
     add("--metrics-port", type=int, default=defaults.metrics_port, help="port of /metrics and /healthz")
-    add("--lease-seconds", type=float, default=defaults.lease_seconds, help="how long a silent leader leads")
+    add(
+        "--lease-seconds",
+        type=_lease_seconds,
+        default=defaults.lease_seconds,
+        help="how long a silent leader is waited for",
+    )
     add(
         "--progress-seconds", type=float, default=defaults.progress_seconds, help="how often progress is read"
     )
@@ -99,6 +104,14 @@ def from_arguments(arguments: argparse.Namespace, environment: Mapping[str, str]
         progress_seconds=arguments.progress_seconds,
         log_level=arguments.log_level,
     )
+
+
+def _lease_seconds(text: str) -> int:
+    """Parse --lease-seconds: shorter than a slow answer of the API server it would be lost for nothing."""
+    seconds = int(text)
+    if seconds < 2:
+        raise argparse.ArgumentTypeError("at least 2")
+    return seconds
 
 
 def _security_contexts(text: str) -> dict[str, Any]:

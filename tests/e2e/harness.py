@@ -1,0 +1,324 @@
+"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e tests stand on.
+
+Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a real API server;
+the local cluster's kubelet then runs the pods as processes, for no node there has the images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from localcluster import Cluster, running
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "rephrase-operator"
+SECONDS = 60
+"""Longest wait for anything that a job does in these tests."""
+
+
+def sample_text(number: int) -> str:
+    """A document."""
+    return f"Document {number}. " + "The otter swims in the river and eats fish. " * (1 + number % 5)
+
+
+@dataclass
+class Operator:
+    """The operator as a process, with a token of the chart's service account."""
+
+    stage: Stage
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        flags = [f"--namespace={self.stage.namespace}", "--accelerator-resource="]
+        flags += [f"--metrics-port={self.stage.port}", "--lease-seconds=4", "--progress-seconds=0.5"]
+        environment = os.environ | {
+            "KUBECONFIG": str(self.stage.operator_config),
+            "POD_NAMESPACE": self.stage.namespace,
+        }
+        with (self.stage.directory / "operator.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rephrase_operator.cli", "run", *flags],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say goodbye."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, as the kubelet does."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
+    def metrics(self) -> dict[str, float]:
+        """Every series of /metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.stage.port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))
+        }
+
+
+@dataclass
+class Stage:
+    """A cluster with the operator on it, shared by the tests of one process."""
+
+    cluster: Cluster
+    directory: Path
+    namespace: str
+    real: bool
+    port: int
+    operator_config: Path = Path()
+    operator: Operator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.operator = Operator(self)
+
+    def kubectl(
+        self, *words: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """kubectl in the tests' namespace."""
+        return self.cluster.kubectl(
+            "-n", self.namespace, *words, stdin=stdin, check=check, timeout=SECONDS + 30
+        )
+
+    def get(self, *words: str) -> Any:
+        """What `kubectl get -o json` says."""
+        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+
+    def wait(self, what: str, *conditions: str) -> None:
+        """kubectl wait."""
+        for condition in conditions:
+            try:
+                self.kubectl("wait", what, f"--for={condition}", f"--timeout={SECONDS}s")
+            except subprocess.CalledProcessError as error:
+                log = (self.directory / "operator.log").read_text().splitlines()[-15:]
+                shown = self.kubectl("describe", "rj,jobs,pods", check=False).stdout[-6000:]
+                error.add_note("\n".join([shown, "operator.log:", *log]))
+                raise
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """kubectl apply."""
+        self.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def install(self) -> None:
+        """The CRD, a namespace, and the permissions as the chart renders them."""
+        self.cluster.kubectl("apply", "-f", str(ROOT / "crds"))
+        self.cluster.kubectl(
+            "wait", "crd/rephrasejobs.rephrase.dev", "--for=condition=Established", "--timeout=30s"
+        )
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        rendered = subprocess.run(
+            ["helm", "template", "e2e", str(CHART), "-n", self.namespace]
+            + ["--set", f"watchNamespaces={{{self.namespace}}}"]
+            + ["-s", "templates/rbac.yaml", "-s", "templates/serviceaccount.yaml"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        objects = [found for found in yaml.safe_load_all(rendered) if found]
+        account = next(found for found in objects if found["kind"] == "ServiceAccount")["metadata"]["name"]
+        self.apply(*objects)
+        token = self.kubectl("create", "token", account, "--duration=2h").stdout.strip()
+        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        self.operator_config = self.directory / "operator.kubeconfig"
+        self.operator_config.write_text(yaml.safe_dump(config))
+
+
+@dataclass
+class Job:
+    """A RephraseJob of a test, with its files."""
+
+    stage: Stage
+    name: str
+    folder: Path
+    spec: dict[str, Any]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The object as it is applied."""
+        return {
+            "apiVersion": "rephrase.dev/v1alpha1",
+            "kind": "RephraseJob",
+            "metadata": {"name": self.name, "namespace": self.stage.namespace},
+            "spec": self.spec,
+        }
+
+    @property
+    def reference(self) -> str:
+        return f"rephrasejob/{self.name}"
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "in"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    def apply(self) -> Job:
+        """kubectl apply."""
+        self.stage.kubectl("apply", "-f", "-", stdin=json.dumps(self.manifest))
+        return self
+
+    def patch(self, **spec: Any) -> None:
+        """kubectl patch."""
+        self.stage.kubectl("patch", self.reference, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def wait_phase(self, *phases: str) -> None:
+        """Wait for these phases, one after the other."""
+        self.stage.wait(self.reference, *(f"jsonpath={{.status.phase}}={phase}" for phase in phases))
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.stage.get(self.reference).get("status", {})
+        return status
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(held for held in self.status()["conditions"] if held["type"] == kind)
+        return found
+
+    def children(self) -> list[str]:
+        """Names of everything that belongs to the job."""
+        found = self.stage.get("jobs,pods,configmaps", "-l", f"rephrase.dev/job={self.name}")["items"]
+        return [f"{item['kind']}/{item['metadata']['name']}" for item in found]
+
+    def wait_children_gone(self) -> None:
+        for kind in ("jobs", "pods", "configmaps"):
+            words = (
+                "wait",
+                kind,
+                "-l",
+                f"rephrase.dev/job={self.name}",
+                "--for=delete",
+                f"--timeout={SECONDS}s",
+            )
+            self.stage.kubectl(*words, check=False)
+        assert self.children() == []
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The worker pods that run."""
+        label = f"rephrase.dev/job={self.name},rephrase.dev/step=generate"
+        words = ("pods", "-l", label, "--field-selector=status.phase=Running")
+        found: list[dict[str, Any]] = self.stage.get(*words)["items"]
+        return found
+
+    def wait_worker(self) -> dict[str, Any]:
+        """A worker that has committed something: killing it now leaves something to resume from."""
+        self.stage.wait(self.reference, "jsonpath={.status.progress.workers}=1")
+        return self.workers()[0]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row of the dataset."""
+        files = sorted(path for path in self.output.glob("*/*.parquet") if path.parent.name != "_rephrase")
+        return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+    def check_account(self, documents: int) -> None:
+        """Every document is there exactly once for every prompt, as a text or as an error."""
+        rows = self.rows()
+        keys = Counter(
+            (row["prompt"], row["source_file"], row["source_position"], row["rollout"]) for row in rows
+        )
+        assert set(keys.values()) <= {1}
+        by_prompt = Counter(row["prompt"] for row in rows)
+        assert by_prompt == {prompt["name"]: documents for prompt in self.spec["prompts"]}
+        assert all((row["text"] is None) != (row["error"] is None) for row in rows)
+
+
+def write_source(folder: Path, documents: int) -> None:
+    """Documents in two files of different format and unequal size."""
+    folder.mkdir(parents=True)
+    texts = [sample_text(number) for number in range(documents)]
+    cut = documents * 2 // 3
+    pq.write_table(pa.table({"text": texts[:cut]}), folder / "a.parquet", row_group_size=4)
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[cut:])
+    (folder / "b.jsonl").write_text(lines)
+
+
+def simulated_spec(
+    folder: Path, *, per_shard: int = 4, token_seconds: float = 0.0, **changes: Any
+) -> dict[str, Any]:
+    """A job with the simulated engine: real planning, files, commits and finalizing without a model."""
+    environment = {
+        "REPHRASE_SIMULATED_TOKEN_SECONDS": str(token_seconds),
+        "REPHRASE_SIMULATED_OUTPUT_TOKENS": "16",
+        "HF_HUB_OFFLINE": "1",
+    }
+    spec: dict[str, Any] = {
+        "source": {"uri": str(folder / "in")},
+        "prompts": [{"name": "faq"}, {"name": "math"}],
+        "model": {"name": "simulated"},
+        "sampling": {"maxTokens": 32},
+        "output": {"uri": str(folder / "out")},
+        "sharding": {"documentsPerShard": per_shard},
+        "engine": {"backend": "simulated", "commitIntervalSeconds": 1, "maxRequestsInFlight": 4},
+        "worker": {
+            "terminationGracePeriodSeconds": 15,
+            "env": [{"name": name, "value": value} for name, value in environment.items()],
+        },
+    }
+    return spec | changes
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextmanager
+def make_stage(directory: Path, worker: str) -> Iterator[Stage]:
+    """The local cluster, or the real one that KUBECONFIG names, ready for jobs."""
+    namespace = f"e2e-{worker}"
+    if os.environ.get("REPHRASE_REAL_CLUSTER") != "1":
+        with running(directory / "cluster", "--backoff", "0.2") as cluster:
+            yield from _prepared(Stage(cluster, directory, namespace, False, free_port()))
+        return
+    cluster = Cluster.of(Path(os.environ["KUBECONFIG"]))
+    namespace += f"-{os.getpid()}"
+    command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(cluster.kubeconfig)]
+    with (directory / "kubelet.log").open("wb") as log:
+        kubelet = subprocess.Popen([*command, "--dir", str(directory / "kubelet")], stdout=log, stderr=log)
+    try:
+        yield from _prepared(Stage(cluster, directory, namespace, True, free_port()))
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
+        kubelet.terminate()
+        kubelet.wait(30)
+
+
+def _prepared(stage: Stage) -> Iterator[Stage]:
+    stage.install()
+    stage.operator.start()
+    try:
+        yield stage
+    finally:
+        stage.operator.stop()
