@@ -164,6 +164,7 @@ class GenerationLoop:
         self._progress.enter("starting", "engine")
         started = self._clock.now()
         self.starting_engine = True
+        log.info("starting the engine")
         try:
             await engine.start()
         except EngineDiedError as error:

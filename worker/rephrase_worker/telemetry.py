@@ -25,6 +25,8 @@ from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
 PREFIX = "rephrase_worker"
 IDLE_SECONDS = 30.0
 """A connection that says nothing for this long is closed."""
+STOP_SECONDS = 0.1
+"""How long ending the server takes at most."""
 
 
 class ProgressCollector(Collector):
@@ -94,7 +96,7 @@ class Telemetry:
 
     def __enter__(self) -> Self:
         self._registry.register(self._collector)
-        Thread(target=self._server.serve_forever, name="telemetry", daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(STOP_SECONDS,), name="telemetry", daemon=True).start()
         return self
 
     def __exit__(

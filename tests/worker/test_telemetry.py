@@ -1,0 +1,182 @@
+"""`/metrics`, `/progress` and `/healthz` over real HTTP, and the termination message."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from rephrase_worker.progress import Progress
+from rephrase_worker.spec import (
+    PROGRESS_LIMIT_BYTES,
+    TERMINATION_LIMIT_BYTES,
+    WORKER_PORT,
+    Failure,
+    PlanReport,
+    Reason,
+    ShardReport,
+    WorkerError,
+)
+from rephrase_worker.telemetry import Telemetry, address
+from rephrase_worker.termination import TerminationMessage, fit
+from tests.worker.test_progress import sample
+from tests.worker.worker_process import fetch
+
+
+@pytest.fixture
+def progress() -> Progress:
+    progress = Progress(shard=7, pod_uid="uid", now=lambda: 100.0)
+    progress.finished([sample(tokens=12), sample(error="empty_text: the text is empty")])
+    progress.document_finished()
+    progress.engine_ready(lambda: 99)
+    progress.admitted(3)
+    progress.committed()
+    progress.step_took("engine", 41.5)
+    return progress
+
+
+@pytest.fixture
+def telemetry(progress: Progress) -> Iterator[Telemetry]:
+    with Telemetry(progress, host="127.0.0.1", port=0, registry=CollectorRegistry()) as server:
+        yield server
+
+
+def metrics(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(fetch(f"{telemetry.url}/metrics").decode())
+    return {
+        (metric.name, *sorted(f"{name}={value}" for name, value in metric.labels.items())): metric.value
+        for family in families
+        for metric in family.samples
+    }
+
+
+def test_metrics_have_the_names_and_values_that_are_documented(telemetry: Telemetry) -> None:
+    assert metrics(telemetry) == {
+        ("rephrase_worker_documents_total",): 1.0,
+        ("rephrase_worker_samples_total", "outcome=text", "prompt=faq"): 1.0,
+        ("rephrase_worker_samples_total", "outcome=error", "prompt=faq"): 1.0,
+        ("rephrase_worker_prompt_tokens_total",): 100.0,
+        ("rephrase_worker_cached_prompt_tokens_total",): 64.0,
+        ("rephrase_worker_output_tokens_total",): 99.0,
+        ("rephrase_worker_requests_in_flight",): 3.0,
+        ("rephrase_worker_commits_total",): 1.0,
+        ("rephrase_worker_engine_seconds_total",): 0.0,
+        ("rephrase_worker_startup_seconds", "step=engine"): 41.5,
+    }
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus"
+)
+def test_promtool_has_no_complaint_about_the_metrics(telemetry: Telemetry) -> None:
+    body = fetch(f"{telemetry.url}/metrics")
+    subprocess.run(["promtool", "check", "metrics"], input=body, check=True, capture_output=True)
+
+
+def test_progress_is_the_report_as_json(telemetry: Telemetry, progress: Progress) -> None:
+    body = fetch(f"{telemetry.url}/progress")
+    assert ShardReport.model_validate_json(body) == progress.report()
+    assert len(body) < PROGRESS_LIMIT_BYTES
+
+
+def test_healthz_fails_when_the_engine_hangs(telemetry: Telemetry, progress: Progress) -> None:
+    assert fetch(f"{telemetry.url}/healthz") == b"ok\n"
+    progress.failed(Failure(reason=Reason.ENGINE_HANGS, message="no token"), hangs=True)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(f"{telemetry.url}/healthz")
+    with caught.value as answer:
+        assert answer.code == 503
+
+
+def test_other_paths_are_not_found(telemetry: Telemetry) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(f"{telemetry.url}/etc/passwd")
+    with caught.value as answer:
+        assert answer.code == 404
+
+
+def test_a_port_that_is_taken_is_named(progress: Progress) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(WorkerError, match=f"127.0.0.1 port {port}"):
+            Telemetry(progress, host="127.0.0.1", port=port, registry=CollectorRegistry())
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ("127.0.0.1", WORKER_PORT)),
+        ({"POD_IP": "10.1.2.3"}, ("10.1.2.3", WORKER_PORT)),
+        ({"POD_IP": "", "REPHRASE_PORT": "0"}, ("127.0.0.1", 0)),
+    ],
+)
+def test_telemetry_listens_on_the_pods_own_address(
+    environment: dict[str, str], expected: tuple[str, int]
+) -> None:
+    assert address(environment) == expected
+
+
+def test_an_ipv6_address_has_brackets_in_the_url(progress: Progress) -> None:
+    try:
+        server = Telemetry(progress, host="::1", port=0, registry=CollectorRegistry())
+    except WorkerError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with server:
+        assert server.url.startswith("http://[::1]:")
+        assert fetch(f"{server.url}/healthz") == b"ok\n"
+
+
+reports = st.builds(
+    ShardReport,
+    shard=st.integers(0, 10**6),
+    pod_uid=st.text(max_size=60),
+    errors=st.dictionaries(st.text(min_size=1, max_size=64), st.integers(1, 10**9), max_size=16),
+    output_tokens=st.integers(0, 10**12),
+    startup_seconds=st.dictionaries(
+        st.sampled_from(["import", "engine", "resume"]), st.floats(0, 10**6, allow_nan=False)
+    ),
+    failure=st.none() | st.builds(Failure, reason=st.sampled_from(Reason), message=st.text(max_size=5000)),
+)
+
+
+@given(report=reports)
+def test_any_report_fits_the_termination_message(report: ShardReport) -> None:
+    data = fit(report)
+    assert len(data) <= TERMINATION_LIMIT_BYTES
+    kept = ShardReport.model_validate_json(data)
+    assert kept.output_tokens == report.output_tokens
+    if report.failure is not None:
+        assert kept.failure is not None
+        assert kept.failure.reason is report.failure.reason
+    if len(report.to_json().encode()) <= TERMINATION_LIMIT_BYTES:
+        assert kept == report
+
+
+def test_the_termination_message_is_rewritten_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "termination-log"
+    path.write_bytes(b"")
+    inode = path.stat().st_ino
+    message = TerminationMessage(str(path))
+    message.write(PlanReport(failure=Failure(reason=Reason.INTERNAL, message="x" * 900)))
+    message.write(PlanReport(shards=3))
+    assert PlanReport.model_validate_json(path.read_bytes()).shards == 3
+    assert path.stat().st_ino == inode
+    assert json.loads(path.read_bytes())["kind"] == "plan"
+
+
+def test_a_termination_message_that_can_not_be_written_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    TerminationMessage(str(tmp_path / "no" / "folder")).write(PlanReport())
+    assert "can't be written" in caplog.text
+    TerminationMessage(None).write(PlanReport())
