@@ -42,6 +42,7 @@ class Sample:
 
     @property
     def key(self) -> Key:
+        """What makes this sample unique."""
         return Key(self.source_file, self.source_position, self.prompt, self.rollout)
 
 
