@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ROOT := $(CURDIR)
 RUN := .venv/bin/python
-# The tests are many small processes: two at a time, one thread each, and no name resolved outside this machine.
+# The tests are many small processes: two at a time suit two cores.
 WORKERS ?= 2
 
 export PATH := $(ROOT)/.cache/bin:$(ROOT)/.venv/bin:$(PATH)
@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM := false
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Create or update .venv, kubectl and helm (the other targets do this by themselves)
+setup: ## Create or update .venv, kubectl and helm (others do this too)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not on PATH; Python 3.11 or newer is needed" >&2; exit 1; }
 	@$(PYTHON) scripts/setup.py
 

@@ -1,0 +1,50 @@
+"""The distribution holds what an installed operator reads, and nothing that only development needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    target = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = target.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.mark.parametrize("folder", ["prompts", "crds"])
+def test_the_wheel_carries_what_the_operator_reads(wheel_names: set[str], folder: str) -> None:
+    files = [file.name for file in (ROOT / folder).iterdir()]
+    assert files
+    assert {f"rephrase_operator/{folder}/{name}" for name in files} <= wheel_names
+
+
+def test_the_wheel_holds_two_packages_and_nothing_else(wheel_names: set[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel_names}
+    assert tops == {"rephrase_operator", "rephrase_worker", "rephrase_operator-0.1.0.dist-info"}
+
+
+def test_the_operator_folder_does_not_shadow_the_standard_library() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+
+
+def test_the_lock_admits_no_cuda_build() -> None:
+    lock = (ROOT / "requirements" / "lock.txt").read_text()
+    assert not [
+        line for line in lock.splitlines() if line.startswith(("torch==", "triton", "nvidia-", "cuda-"))
+    ]
+    assert "torch==2.13.0+cpu" in (ROOT / "requirements" / "torch.txt").read_text()
