@@ -5,7 +5,8 @@
 #   docker build --target worker-cpu -t rephrase-worker-cpu:0.1.0 .
 #
 # What they install comes from requirements/, with --no-deps: the versions that the tests ran with, and
-# nothing beside them. All of them run as user 10001 and need no writable root file system.
+# nothing beside them. All of them run as user 10001 and need no writable root file system. USER is for
+# libraries that ask for the user's name (kopf and torch do): where a cluster picks the uid, no passwd has it.
 
 FROM python:3.11-slim-bookworm AS python
 WORKDIR /src
@@ -41,7 +42,7 @@ LABEL org.opencontainers.image.title="rephrase-operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=operator-packages /app /app
-ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/app/bin:$PATH USER=rephrase PYTHONUNBUFFERED=1
 USER 10001:10001
 ENTRYPOINT ["rephrase"]
 CMD ["--help"]
@@ -61,7 +62,7 @@ RUN python3 -m pip install --no-cache-dir --no-deps \
     && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
     && useradd --uid 10001 --user-group --create-home rephrase
 # vLLM, Triton and FlashInfer keep what they compile under the home folder.
-ENV HOME=/home/rephrase PYTHONUNBUFFERED=1
+ENV HOME=/home/rephrase USER=rephrase PYTHONUNBUFFERED=1
 WORKDIR /home/rephrase
 USER 10001:10001
 ENTRYPOINT ["rephrase-worker"]
@@ -80,7 +81,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --create-home rephrase
 COPY --from=worker-cpu-packages /app /app
-ENV HOME=/home/rephrase PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+ENV HOME=/home/rephrase PATH=/app/bin:$PATH USER=rephrase PYTHONUNBUFFERED=1
 WORKDIR /home/rephrase
 USER 10001:10001
 ENTRYPOINT ["rephrase-worker"]

@@ -35,6 +35,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 def test_an_image_runs_without_root_and_says_what_it_is(target: str) -> None:
     _, body = stages()[target]
     assert re.findall(r"^USER (.*)$", body, re.MULTILINE) == ["10001:10001"]
+    assert re.search(r"^ENV .*\bUSER=rephrase\b", body, re.MULTILINE), "kopf and torch ask for a name"
     assert "org.opencontainers.image.title" in body
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"ARG VERSION={version}\n" in body
