@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -201,3 +202,14 @@ def test_a_dead_engine_core_and_a_preemption_cost_no_row(job: Workspace) -> None
         totals = account["prompts"][prompt]
         assert totals["planned"] == totals["text"] + totals["error"] == 134 * ROLLOUTS
     assert not (job.output / "_rephrase/segments").exists() or not job.segments()
+
+
+def test_sigterm_while_the_engine_loads_ends_the_worker_and_all_its_processes(job: Workspace) -> None:
+    worker = job.worker(uid="loading")
+    worker.wait_for_line("Initializing a V1 LLM engine")
+    started = worker.descendants()
+    worker.terminate()
+    assert worker.exit_code() == 75, worker.text
+    assert worker.report()["failure"]["reason"] == "Preempted"
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
