@@ -66,7 +66,9 @@ def _phase(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
 
 def _workers(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
     old, new = before.condition(Type.WORKERS_READY), after.condition(Type.WORKERS_READY)
-    if new is None or new.status == "True" or new.reason in _QUIET or after.phase == Phase.FAILED:
+    if new is None or new.status == "True" or new.reason in _QUIET:
+        return []
+    if after.phase is not None and after.phase.final:
         return []
     # The kubelet alternates between ErrImagePull and ImagePullBackOff: one event for the trouble.
     if old is not None and old.status == "False" and old.reason not in _QUIET:

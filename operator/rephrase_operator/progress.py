@@ -118,11 +118,10 @@ def conclude(
     worker_seconds = account.worker_seconds if account else 0.0
     rate = report.output_tokens / seconds if seconds else None
     per_gpu = report.output_tokens / (worker_seconds * gpus) if worker_seconds and gpus else None
-    documents_planned = planned // samples_per_document
     return (before or Progress()).model_copy(
         update={
-            "documents": report.documents,
-            "documents_planned": max(documents_planned, report.documents),
+            "documents": report.documents - report.samples_missing // samples_per_document,
+            "documents_planned": report.documents,
             "samples_planned": planned,
             "samples_text": report.samples_text,
             "samples_error": report.samples_error,

@@ -1,6 +1,8 @@
-"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e tests stand on.
+"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e
+tests stand on.
 
-Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a real API server;
+Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a
+real API server;
 the local cluster's kubelet then runs the pods as processes, for no node there has the images.
 """
 
@@ -12,9 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +25,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from localcluster import Cluster, running
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "rephrase-operator"
-SECONDS = 60
+SECONDS = 150
 """Longest wait for anything that a job does in these tests."""
 
 
@@ -229,10 +233,59 @@ class Job:
         found: list[dict[str, Any]] = self.stage.get(*words)["items"]
         return found
 
-    def wait_worker(self) -> dict[str, Any]:
-        """A worker that has committed something: killing it now leaves something to resume from."""
-        self.stage.wait(self.reference, "jsonpath={.status.progress.workers}=1")
-        return self.workers()[0]
+    def wait_workers(self, count: int = 1) -> list[dict[str, Any]]:
+        """Workers that run and have told the operator of finished samples."""
+        self.stage.wait(self.reference, f"jsonpath={{.status.progress.workers}}={count}")
+        self.wait_until(lambda status: status["progress"]["samplesText"] > 0)
+        return self.workers()
+
+    def kill_worker(self) -> None:
+        """SIGKILL a worker that has committed something, so that there is something to resume from."""
+        (pod,) = self.wait_workers()
+        mark = f"POD_UID={pod['metadata']['uid']}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = mark in (process / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue  # It ended, or is not ours to look at.
+            if mine:
+                os.kill(int(process.name), signal.SIGKILL)
+
+    def ask_worker(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """What a worker says of itself."""
+        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/progress", timeout=10) as answer:
+            said: dict[str, Any] = json.load(answer)
+            return said
+
+    def watch(self) -> Iterator[dict[str, Any]]:
+        """The object now and after every change, as kubectl get --watch shows it."""
+        words = ("-n", self.stage.namespace, "get", self.reference, "--watch", "-o", "json")
+        watching = subprocess.Popen(self.stage.cluster.command(*words), stdout=subprocess.PIPE, text=True)
+        killer = threading.Timer(SECONDS, watching.kill)
+        killer.start()
+        try:
+            assert watching.stdout is not None
+            lines: list[str] = []
+            for line in watching.stdout:
+                lines.append(line)
+                if line.rstrip() == "}":
+                    yield json.loads("".join(lines))
+                    lines = []
+            pytest.fail(f"{self.name} was watched for {SECONDS} s: {self.status()}")
+        finally:
+            killer.cancel()
+            watching.kill()
+            watching.wait()
+            if watching.stdout is not None:
+                watching.stdout.close()
+
+    def wait_until(self, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first status for which this is true."""
+        for found in self.watch():
+            status: dict[str, Any] = found.get("status") or {}
+            if reached(status):
+                return status
+        raise AssertionError("unreachable")
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the dataset."""
@@ -322,3 +375,6 @@ def _prepared(stage: Stage) -> Iterator[Stage]:
         yield stage
     finally:
         stage.operator.stop()
+    log = (stage.directory / "operator.log").read_text()
+    assert "403" not in log, "the chart's permissions are not enough"
+    assert "Traceback" not in log
