@@ -57,6 +57,7 @@ def _complete_job(job: Object, *, created: bool) -> None:
         labels |= {JOB + key: value for key, value in labels.items()}
         meta = spec.setdefault("template", {}).setdefault("metadata", {})
         meta["labels"] = {**(meta.get("labels") or {}), **labels}
+        job["metadata"].setdefault("labels", dict(meta["labels"]))
         job["status"], spec["selector"] = {}, {"matchLabels": {JOB + "controller-uid": uid}}
 
 

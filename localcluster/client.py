@@ -40,7 +40,7 @@ class Client:
         )
         if found.cert_file:
             context.load_cert_chain(found.cert_file, found.key_file)
-        return cls(found.host, found.api_key.get("authorization", "").removeprefix("Bearer "), context)
+        return cls(found.host, found.api_key.get("BearerToken", "").removeprefix("Bearer "), context)
 
     async def __aenter__(self) -> "Client":
         connector = TCPConnector(limit=0, ssl=self._context or True)

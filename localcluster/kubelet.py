@@ -145,9 +145,9 @@ class Kubelet:
 
     async def _schedule(self, pod: Object) -> None:
         meta = pod["metadata"]
-        if any(one["type"] == "PodScheduled" for one in pod["status"].get("conditions", ())):
-            return None  # known not to fit
         if why := await self._misfit(pod):
+            if any(one["type"] == "PodScheduled" for one in pod["status"].get("conditions", ())):
+                return  # said before, here or by another node
             said = {
                 "type": "PodScheduled",
                 "status": "False",
@@ -156,9 +156,10 @@ class Kubelet:
             }
             status = {"conditions": [{**said, "message": f"0/1 nodes are available: 1 {why}."}]}
             await self.client.patch(path_of(pod, "pods", "status"), {"status": status})
-            return await self.client.event(
+            await self.client.event(
                 pod, "Warning", "FailedScheduling", f"0/1 nodes are available: 1 {why}."
             )
+            return
         where = {"apiVersion": "v1", "kind": "Node", "name": self.name}
         names = {"name": meta["name"], "namespace": meta["namespace"]}
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": names, "target": where}
@@ -197,8 +198,8 @@ class Kubelet:
             else:
                 self._pods[meta["uid"]] = pod = Pod(self, obj, self._next_address())
                 self.spawn(pod.run())
-        if pod and meta.get("deletionTimestamp"):
-            pod.stop(meta.get("deletionGracePeriodSeconds") or 0)
+        if pod and kind != "DELETED":
+            pod.changed(obj)
 
     async def _lost(self, obj: Object) -> None:
         """A pod of an earlier kubelet: its processes went with that one."""

@@ -209,6 +209,13 @@ class Pod:
         except TimeoutError:
             return
 
+    def changed(self, obj: Object) -> None:
+        """Take note of conditions that others have set, and of deletion."""
+        conditions = obj["status"].get("conditions", [])
+        self.object = {**obj, "status": {**self.object["status"], "conditions": conditions}}
+        if obj["metadata"].get("deletionTimestamp"):
+            self.stop(obj["metadata"].get("deletionGracePeriodSeconds") or 0)
+
     def stop(self, grace: float) -> None:
         """Begin to terminate."""
         if not self.stopping.is_set():

@@ -4,7 +4,6 @@ Of Kubernetes' own libraries only strings and optionals are here, `self` has no 
 rule's cost: one that passes here can be refused by a real API server when its CRD is created.
 """
 
-import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -69,22 +68,16 @@ def check_rules(schema: Object, value: Any, path: str, old: Any) -> list[Cause]:
             message = f"rule evaluation error: {result.value()}"
         elif "messageExpression" in rule:
             message = program(rule["messageExpression"]).eval(data=variables).value()
-        causes.append(_cause(rule, message, path, value))
+        causes.append(_cause(rule, message, path))
     return causes
 
 
-def _cause(rule: Object, message: str, path: str, value: Any) -> Cause:
+def _cause(rule: Object, message: str, path: str) -> Cause:
     reason = rule.get("reason", "FieldValueInvalid")
+    words = {"FieldValueForbidden": "Forbidden", "FieldValueRequired": "Required value"}
+    words["FieldValueDuplicate"] = "Duplicate value"
     field = (path + rule.get("fieldPath", "")).lstrip(".") or "<nil>"
-    shown = (
-        '"object"' if isinstance(value, dict) else '"array"' if isinstance(value, list) else json.dumps(value)
-    )
-    text = {
-        "FieldValueForbidden": f"Forbidden: {message}",
-        "FieldValueRequired": f"Required value: {message}",
-        "FieldValueDuplicate": f"Duplicate value: {shown}",
-    }.get(reason, f"Invalid value: {shown}: {message}")
-    return Cause(field, reason, text)
+    return Cause(field, reason, f"{words.get(reason, 'Invalid value')}: {message}")
 
 
 def typed(schema: Object, value: Any) -> Any:

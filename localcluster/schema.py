@@ -75,7 +75,8 @@ def prune(schema: Object, value: Any, path: str = "", *, whole: bool = True) -> 
         where, inner = f"{path}.{key}".lstrip("."), subschema(schema, key)
         if whole and key == "metadata":
             unknown += [f"{where}.{name}" for name in item.keys() - OBJECT_META]
-            value[key] = {name: one for name, one in item.items() if name in OBJECT_META}
+            for name in item.keys() - OBJECT_META:
+                del item[name]
         elif inner is not None:
             unknown += prune(inner, item, where, whole=False)
         elif not whole or key not in ("apiVersion", "kind"):
@@ -168,7 +169,9 @@ def _cause(error: ValidationError) -> Cause:
         return Cause(field, "FieldValueTooMany", f"Too many: {len(value)}: must have at most {limit} items")
     if word == "x-kubernetes-list-type":
         return Cause(
-            f"{path}{error.message}", "FieldValueDuplicate", f"Duplicate value: {json.dumps(error.cause)}"
+            f"{path}{error.message}",
+            "FieldValueDuplicate",
+            f"Duplicate value: {json.dumps(value, separators=(',', ':'))}",
         )
     shown = len(value) if word in ("minItems", "minProperties") else json.dumps(value)
     sentence = SENTENCES.get(word, error.message).format(limit)
@@ -191,7 +194,9 @@ def _unique(_: Any, kind: str, value: Any, schema: Object) -> Iterator[Validatio
         keys = schema.get("x-kubernetes-list-map-keys", [])
         identity = _identity(keys, item)
         if identity in seen:
-            yield ValidationError(f"[{number}]", cause={key: item.get(key) for key in keys} if keys else item)
+            yield ValidationError(
+                f"[{number}]", instance={key: item.get(key) for key in keys} if keys else item
+            )
         seen.add(identity)
 
 

@@ -13,7 +13,9 @@ _TERM = re.compile(r"\s*(!?)\s*([^\s=!,()]+)\s*(?:(==?|!=)\s*([^\s,]*)|(in|notin
 def selector(labels: str, fields: str, selectable: Sequence[str]) -> Predicate:
     """Both at once. Raises 400 for what cannot be parsed, and for a field that the kind cannot be selected by."""
     terms = [_label(*found) for found in _parse(labels)]
-    for _, path, operator, value, _, _ in _parse(fields):
+    for _, path, operator, value, *_ in _parse(fields):
+        if not operator:
+            raise ApiError(400, f"invalid selector: {fields!r}")
         if path not in ("metadata.name", "metadata.namespace", *selectable):
             raise ApiError(400, f"field label not supported: {path}")
         terms.append(_field(path, value, operator != "!="))

@@ -48,7 +48,7 @@ class Subresources:
             change: Any = body["spec"].get("replicas", 0)
             for key in reversed(target.resource.scale["specReplicasPath"].strip(".").split(".")):
                 change = {key: change}
-            version = body["metadata"].get("resourceVersion")
+            version = body["metadata"].get("resourceVersion") or obj["metadata"]["resourceVersion"]
             self._verbs.update(whole, merge_patch(obj, {**change, "metadata": {"resourceVersion": version}}))
             return self.get(target)
         if target.subresource == "token":

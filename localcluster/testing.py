@@ -60,8 +60,7 @@ class Cluster:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """`kubectl apply` for objects as dicts."""
-        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+        self.kubectl("apply", "-f", "-", stdin="\n".join(map(json.dumps, objects)))
 
     def get(self, *words: str) -> Any:
         """What `kubectl get -o json` says."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from localcluster.admission import admit, check_name
 from localcluster.clock import now, stamp
-from localcluster.errors import ApiError, Object, invalid
+from localcluster.errors import ApiError, Cause, Object, invalid
 from localcluster.resources import CRDS, Resource
 from localcluster.schema import apply_defaults, prune, validate
 from localcluster.selectors import Predicate
@@ -128,12 +128,17 @@ class Verbs:
         resource, new, old = target.resource, copy.deepcopy(body), self.get(target)
         _check_body(target, new)
         meta, was = new["metadata"], old["metadata"]
-        for key, said in (("UID", meta.get("uid")), ("resourceVersion", meta.get("resourceVersion"))):
-            if said and said != was[key.lower() if key == "UID" else key]:
-                stale = STALE
-                raise target.conflict(
-                    stale if key != "UID" else f"Precondition failed: UID in precondition: {said}"
-                )
+        if meta.get("resourceVersion") not in (None, "", was["resourceVersion"]):
+            raise target.conflict(STALE)
+        causes = []
+        if meta.get("uid") not in (None, "", was["uid"]):
+            text = f'Invalid value: "{meta["uid"]}": field is immutable'
+            causes.append(Cause("metadata.uid", "FieldValueInvalid", text))
+        if resource.custom and not meta.get("resourceVersion"):
+            text = "Invalid value: 0: must be specified for an update"
+            causes.append(Cause("metadata.resourceVersion", "FieldValueInvalid", text))
+        if causes:
+            raise invalid(resource.group, resource.kind, target.name, causes)
         if target.subresource == "status":
             kept = copy.deepcopy(old)
             new = {
@@ -147,6 +152,11 @@ class Verbs:
             new |= {"status": copy.deepcopy(old["status"])} if "status" in old else {}
         meta.pop("managedFields", None)
         meta |= {key: was[key] for key in ("name", "resourceVersion", *SYSTEM_META) if key in was}
+        added = set(meta.get("finalizers") or ()) - set(was.get("finalizers") or ())
+        if was.get("deletionTimestamp") and added:
+            text = f"Forbidden: no new finalizers can be added if the object is being deleted, found {sorted(added)}"
+            cause = Cause("metadata.finalizers", "FieldValueForbidden", text)
+            raise invalid(resource.group, resource.kind, target.name, [cause])
         self._settle(target, new, old)
         ignored = {"metadata", "status"} if "status" in resource.subresources else {"metadata"}
         if "generation" in was and any(new.get(key) != old.get(key) for key in {*new, *old} - ignored):
@@ -234,12 +244,13 @@ def _held(resource: Resource, obj: Object) -> bool:
 
 def _check_body(target: Target, body: Object) -> None:
     """Raises 400 when the body is for another place than the URL."""
-    resource, given = target.resource, (body.get("apiVersion"), body.get("kind"))
-    expected = (resource.api_version, resource.kind)
-    if given != expected:
-        raise ApiError(
-            400, f"the API version and kind in the data {given} do not match the expected {expected}"
-        )
+    resource, version, kind = target.resource, body.get("apiVersion"), body.get("kind")
+    if version != resource.api_version:
+        text = f"the API version in the data ({version}) does not match the expected API version"
+        raise ApiError(400, f"{text} ({resource.api_version})")
+    if kind != resource.kind:
+        cause = Cause("kind", "FieldValueInvalid", f'Invalid value: "{kind}": must be {resource.kind}')
+        raise invalid(resource.group, str(kind), target.name, [cause])
     meta = body.setdefault("metadata", {})
     if resource.namespaced and meta.get("namespace", target.namespace) != target.namespace:
         raise ApiError(
