@@ -23,8 +23,11 @@ TEXT_FIELD = "content"
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Workspace]:
-    """A planned job of one shard over parquet, JSONL and compressed JSONL, a few of it broken."""
+def job(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """A planned job of one shard over parquet, JSONL and compressed JSONL, a few of it broken.
+
+    Its parameter is a seed.
+    """
     source = tmp_path / "source"
     source.mkdir()
     write_source(source)
@@ -36,7 +39,7 @@ def job(tmp_path: Path) -> Iterator[Workspace]:
             for name in PROMPTS
         ],
         model=Model(name=str(ensure_tiny_model())),
-        sampling=Sampling(max_tokens=96, rollouts=ROLLOUTS),
+        sampling=Sampling(max_tokens=96, rollouts=ROLLOUTS, seed=getattr(request, "param", None)),
         output=Output(uri=str(tmp_path / "output")),
         sharding=Sharding(documents_per_shard=10_000),
     )
@@ -121,6 +124,7 @@ def assert_account_is_exact(space: Workspace) -> None:
     assert {key_of(row) for row in rows} == expected_keys(space)
     for row in rows:
         assert (row["text"] is None) != (row["error"] is None)
+        assert (row["seed"] is None) == (space.recipe.sampling.seed is None)
         if row["error"] is None:
             assert row["prompt_tokens"] > 0
             assert row["prompt_tokens"] + row["output_tokens"] <= 512
@@ -169,6 +173,7 @@ def test_a_worker_killed_in_mid_shard_and_two_workers_on_its_shard_leave_an_exac
     assert twin_rows <= len(expected_keys(job)) - len(committed)
 
 
+@pytest.mark.parametrize("job", [7], indirect=True)
 def test_a_dead_engine_core_and_a_preemption_cost_no_row(job: Workspace) -> None:
     dying = job.worker(uid="dying")
     dying.wait_for_line("committed samples=[1-9]")
@@ -180,7 +185,7 @@ def test_a_dead_engine_core_and_a_preemption_cost_no_row(job: Workspace) -> None
 
     preempted = job.worker(uid="preempted")
     preempted.wait_for_line("committed samples=[1-9]")
-    preempted.terminate()
+    preempted.terminate_group()
     assert preempted.exit_code() == 75, preempted.text
     assert preempted.report()["failure"]["reason"] == "Preempted"
     after_preemption = samples(job.segments())

@@ -82,7 +82,12 @@ class WorkerProcess:
         self._process.wait()
 
     def terminate(self) -> None:
+        """SIGTERM to the worker alone, as a container gets it."""
         self._process.send_signal(signal.SIGTERM)
+
+    def terminate_group(self) -> None:
+        """SIGTERM to the worker and all that it started, as a shell or a service manager sends it."""
+        os.killpg(self._process.pid, signal.SIGTERM)
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self._process.pid).children(recursive=True)

@@ -203,11 +203,12 @@ class VllmEngine:
                 raise EngineDiedError("vLLM's engine core died; its log above says why") from error
             cause = error.__cause__ or error
             raise RequestFailedError(f"{type(cause).__name__}: {cause}") from error
-        if final is None:
-            raise RequestFailedError("the engine gave no output")
-        answer = final.outputs[0]
-        if answer.finish_reason in (None, "abort", "error"):
-            raise RequestFailedError(f"the engine ended the request with {answer.finish_reason}")
+        answer = None if final is None else final.outputs[0]
+        if final is None or answer is None or answer.finish_reason in (None, "abort"):
+            # Nobody here aborted it: the core was told to stop, and gives up what it was doing.
+            raise EngineDiedError("vLLM's engine core gave up its requests: something else is stopping it")
+        if answer.finish_reason == "error":
+            raise RequestFailedError("the engine ended the request with an error")
         return Completion(
             text=answer.text,
             finish_reason=str(answer.finish_reason),
