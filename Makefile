@@ -53,8 +53,9 @@ generate: setup ## Write the CRDs from the API types
 check-generated: setup
 	@$(RUN) -m rephrase_operator.crd --check
 
-lock: setup ## Write requirements/lock.txt from .venv
+lock: setup ## Write requirements/ from .venv
 	@$(RUN) scripts/lock.py
+	@$(RUN) scripts/image_locks.py
 
 clean: ## Remove caches and build outputs, keep .venv and the model
 	@rm -rf .local build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
