@@ -1,4 +1,4 @@
-"""The command: `python -m localcluster up --dir DIR`, or `kubelet --kubeconfig FILE --dir DIR` for another one."""
+"""The command: `python -m localcluster up`, or `kubelet` for a node of another cluster."""
 
 import argparse
 import asyncio

@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
 
 class Authority:
-    """Tokens are random and live as long as the process: the admin's, and those issued for service accounts."""
+    """Tokens are random and die with the process: the admin's, and those issued for service accounts."""
 
     def __init__(self, store: Store) -> None:
         self.admin_token = secrets.token_urlsafe(24)

@@ -132,7 +132,7 @@ def path_of(obj: Object, plural: str, subresource: str = "") -> str:
 
 
 class Informer:
-    """A list-and-watch of one collection: keeps a copy by uid and calls `handler(type, object)` on every change."""
+    """A list-and-watch of one collection: keeps a copy by uid, calls `handler(type, object)` on changes."""
 
     def __init__(
         self, client: Client, path: str, handler: Callable[[str, Object], None], **selectors: str

@@ -1,7 +1,7 @@
 """What a Job wants, as a pure function of the Job, its pods and the time.
 
-The semantics are those of kube-controller-manager 1.36: indexed Jobs (KEP-2214), pod failure policy (KEP-3329),
-backoff limit per index (KEP-3850), pod replacement policy (KEP-3939).
+The semantics are those of kube-controller-manager 1.36: indexed Jobs (KEP-2214), pod failure policy
+(KEP-3329), backoff limit per index (KEP-3850), pod replacement policy (KEP-3939).
 """
 
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ def true_condition(obj: Object, *kinds: str) -> Object | None:
 
 
 def matching_rule(job: Object, pod: Object) -> tuple[str, str]:
-    """The action of the first rule of the pod failure policy that a failed pod meets, and why; Count by default."""
+    """The action of the first rule of the policy that a failed pod meets, and why; Count by default."""
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     statuses = pod["status"].get("containerStatuses", ())
     codes = [(one["name"], one["state"].get("terminated", {}).get("exitCode", 0)) for one in statuses]
@@ -152,7 +152,7 @@ class _Pass:
             self.status.setdefault("startTime", stamp(self.now))
 
     def _latest_failures(self) -> dict[int, Object]:
-        """The last failed pod of each index that will be tried again: it stays, since it carries the failure count.
+        """The last failed pod of each index that will be tried again: it stays, for it carries the count.
 
         An index whose last failure is one too many, or meets FailIndex, is lost here.
         """

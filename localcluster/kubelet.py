@@ -156,9 +156,7 @@ class Kubelet:
             }
             status = {"conditions": [{**said, "message": f"0/1 nodes are available: 1 {why}."}]}
             await self.client.patch(path_of(pod, "pods", "status"), {"status": status})
-            await self.client.event(
-                pod, "Warning", "FailedScheduling", f"0/1 nodes are available: 1 {why}."
-            )
+            await self.client.event(pod, "Warning", "FailedScheduling", f"0/1 nodes are available: 1 {why}.")
             return
         where = {"apiVersion": "v1", "kind": "Node", "name": self.name}
         names = {"name": meta["name"], "namespace": meta["namespace"]}
@@ -173,7 +171,7 @@ class Kubelet:
             await self.client.event(pod, "Normal", "Scheduled", text)
 
     async def _misfit(self, pod: Object) -> str:
-        """Why the pod does not fit: a label the node lacks, or a resource it has none of. Nothing is counted."""
+        """Why the pod does not fit: a label or a resource that the node lacks. Amounts are not counted."""
         node = await self.client.get(f"/api/v1/nodes/{self.name}")
         if not (pod["spec"].get("nodeSelector") or {}).items() <= node["metadata"].get("labels", {}).items():
             return "node(s) didn't match Pod's node affinity/selector"

@@ -1,4 +1,4 @@
-"""Patch formats: merge patch (RFC 7386), Kubernetes' strategic merge patch, JSON patch (RFC 6902, by a library)."""
+"""Patch formats: merge patch (RFC 7386), Kubernetes' strategic merge patch, JSON patch (RFC 6902)."""
 
 import copy
 from typing import Any
@@ -8,7 +8,7 @@ import jsonpatch
 from localcluster.errors import ApiError, Object
 
 MERGE_KEYS = ("name", "type", "uid", "mountPath", "containerPort", "key")
-"""A list of objects merges by the first of these that all its patches carry: true of the kinds served here."""
+"""A list of objects merges by the first of these that all its patches carry; so it is in the kinds here."""
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

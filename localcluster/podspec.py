@@ -1,7 +1,8 @@
 """From a pod's spec to what a local process needs: environment, volumes as directories, rewritten paths.
 
-There is no mount namespace. A volume is a directory of the pod, and wherever a mountPath stands as a path of its own
-in command, args and env values, that directory's path is put in its place; likewise for terminationMessagePath.
+There is no mount namespace. A volume is a directory of the pod, and wherever a mountPath stands as a path
+of its own in command, args and env values, that directory's path is put in its place; likewise for
+terminationMessagePath.
 """
 
 import base64
@@ -96,11 +97,10 @@ class Sources:
 
     async def volume(self, volume: Object, root: Path) -> None:
         """Lay out one volume under `root`. Raises CannotStartError for kinds that need a real node."""
-        root.mkdir(parents=True, exist_ok=True)
+        files: dict[str, bytes] = {}
         for source in volume["projected"]["sources"] if "projected" in volume else [volume]:
-            for name, content in (await self._files(source)).items():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).write_bytes(content)
+            files |= await self._files(source)
+        _write(root, files)
 
     async def _files(self, source: Object) -> dict[str, bytes]:
         kind, spec = next((key, value) for key, value in source.items() if key != "name")
@@ -135,6 +135,13 @@ class Sources:
         return str((await self._client.request("POST", path, body))["status"]["token"]).encode()
 
 
+def _write(root: Path, files: dict[str, bytes]) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
 def expand(text: str, values: dict[str, str]) -> str:
     """`$(NAME)` where NAME is known; `$$(NAME)` stays, with one dollar."""
     return re.sub(
@@ -143,7 +150,7 @@ def expand(text: str, values: dict[str, str]) -> str:
 
 
 def rewriter(mounts: dict[str, Path]) -> Callable[[str], str]:
-    """Puts real directories in the place of mount paths: where one starts a text, or follows what ends a path."""
+    """Puts directories in the place of mount paths that start a text or follow what cannot be in a path."""
     if not mounts:
         return lambda text: text
     names = "|".join(re.escape(path.rstrip("/")) for path in sorted(mounts, key=len, reverse=True))

@@ -1,7 +1,7 @@
 """Local processes in groups of their own, none of which outlives the kubelet, however that ends.
 
-A reaper holds the other end of a pipe. Each child writes its process id to it before it executes anything, so none
-can be missed; when the pipe closes the reaper kills every group that it knows of.
+A reaper holds the other end of a pipe. Each child writes its process id to it before it executes anything,
+so none can be missed; when the pipe closes the reaper kills every group that it knows of.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """CEL rules of custom resources (`x-kubernetes-validations`), evaluated by Google's cel-cpp.
 
-Of Kubernetes' own libraries only strings and optionals are here, `self` has no declared type, and nothing limits a
-rule's cost: one that passes here can be refused by a real API server when its CRD is created.
+Of Kubernetes' own libraries only strings and optionals are here, `self` has no declared type, and nothing
+limits a rule's cost: one that passes here can be refused by a real API server when its CRD is created.
 """
 
 import re
@@ -13,29 +13,10 @@ from cel_expr_python.ext import ext_optional, ext_strings
 
 from localcluster.errors import Cause, Object
 
-_RESERVED = {
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-}
+_RESERVED = re.compile(
+    "true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|"
+    "var|void|while"
+)
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ENV = cel.NewEnv(
     variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
@@ -50,7 +31,7 @@ def program(expression: str) -> Any:
 
 
 def check_rules(schema: Object, value: Any, path: str, old: Any) -> list[Cause]:
-    """Causes from the rules of this node of the schema. Rules that name oldSelf wait for something to compare with."""
+    """Causes from the rules of this node of the schema; those that name oldSelf need an old value."""
     rules = schema.get("x-kubernetes-validations", ())
     if not rules or value is None:
         return []
@@ -81,31 +62,25 @@ def _cause(rule: Object, message: str, path: str) -> Cause:
 
 
 def typed(schema: Object, value: Any) -> Any:
-    """A value as CEL sees it: numbers of the declared type, property names escaped."""
-    if isinstance(value, dict):
-        properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
-        items = {
-            escape(key) if key in properties else key: typed(
-                properties.get(key, extra if isinstance(extra, dict) else {}), item
-            )
-            for key, item in value.items()
-        }
-        if (
-            "metadata" in items
-            and not properties.get("metadata", {}).get("properties")
-            and "apiVersion" in items
-        ):
-            items["metadata"] = {
-                key: items["metadata"][key] for key in ("name", "generateName") if key in items["metadata"]
-            }
-        return items
+    """A value as CEL sees it: numbers of the declared type, names escaped, of metadata only the name."""
     if isinstance(value, list):
         return [typed(schema.get("items", {}), item) for item in value]
-    return float(value) if schema.get("type") == "number" and isinstance(value, int) else value
+    if not isinstance(value, dict):
+        return float(value) if schema.get("type") == "number" and isinstance(value, int) else value
+    known, extra = schema.get("properties", {}), schema.get("additionalProperties")
+    other = extra if isinstance(extra, dict) else {}
+    items = {}
+    for key, item in value.items():
+        items[escape(key) if key in known else key] = typed(known.get(key, other), item)
+    if "metadata" in items and "apiVersion" in items:
+        items["metadata"] = {
+            key: name for key, name in items["metadata"].items() if key in ("name", "generateName")
+        }
+    return items
 
 
 def escape(name: str) -> str:
     """A property name that is no CEL identifier, escaped as Kubernetes does."""
-    if name in _RESERVED:
+    if _RESERVED.fullmatch(name):
         return f"__{name}__"
     return re.sub(r"__|[.\-/]", lambda found: _ESCAPES[found.group()], name)

@@ -1,7 +1,7 @@
 """Structural schemas: prune what is unknown, fill in defaults, validate in the words of kube-apiserver.
 
-The JSON schema part is the `jsonschema` library's; CEL rules are in `rules`. As with ratcheting (KEP-4008) a value
-that an update does not touch is not judged again.
+The JSON schema part is the `jsonschema` library's; CEL rules are in `rules`. As with ratcheting (KEP-4008)
+a value that an update does not touch is not judged again.
 """
 
 import copy
@@ -86,7 +86,7 @@ def prune(schema: Object, value: Any, path: str = "", *, whole: bool = True) -> 
 
 
 def apply_defaults(schema: Object, value: Any) -> None:
-    """Fill in defaults in place; a null where null is not allowed counts as absent when there is a default."""
+    """Fill in defaults in place; a null that is not allowed counts as absent when there is a default."""
     if isinstance(value, list):
         for item in value:
             apply_defaults(schema.get("items", {}), item)
@@ -105,11 +105,7 @@ def validate(schema: Object, obj: Object, old: Object | None) -> list[Cause]:
     errors = _Validator(schema).iter_errors(obj)
     causes = [_cause(error) for error in errors if not _untouched(list(error.absolute_path), obj, old)]
     if any(cause.reason in BLOCKING for cause in causes):
-        text = "some validation rules were not checked because the object was invalid; correct the existing errors to "
-        return [
-            *causes,
-            Cause("<nil>", "FieldValueInvalid", f"Invalid value: null: {text}complete validation"),
-        ]
+        return [*causes, Cause("<nil>", "FieldValueInvalid", f"Invalid value: null: {UNCHECKED}")]
     return causes + list(_rules(schema, obj, "", old))
 
 

@@ -11,7 +11,7 @@ _TERM = re.compile(r"\s*(!?)\s*([^\s=!,()]+)\s*(?:(==?|!=)\s*([^\s,]*)|(in|notin
 
 
 def selector(labels: str, fields: str, selectable: Sequence[str]) -> Predicate:
-    """Both at once. Raises 400 for what cannot be parsed, and for a field that the kind cannot be selected by."""
+    """Both at once. Raises 400 for what cannot be parsed, and for fields that the kind is not selected by."""
     terms = [_label(*found) for found in _parse(labels)]
     for _, path, operator, value, *_ in _parse(fields):
         if not operator:

@@ -100,7 +100,7 @@ def _cell(resource: Resource, obj: Object, path: str, kind: str) -> Any:
 
 
 def table(resource: Resource, objects: list[Object], include: str, metadata: Object) -> Object:
-    """A meta.k8s.io Table; `include` says how much of each object goes with its row (Metadata, Object or None)."""
+    """A meta.k8s.io Table; `include` says what of an object goes with its row: Metadata, Object or None."""
     columns = (
         [*resource.columns]
         if resource.plural == "events"

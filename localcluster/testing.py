@@ -1,4 +1,4 @@
-"""A cluster in a child process, for tests and demos: `with running(directory) as cluster: cluster.kubectl(...)`."""
+"""A cluster in a child process, for tests and demos: `with running(directory) as cluster: ...`."""
 
 import ctypes
 import json
@@ -19,7 +19,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that can be reached. `kubeconfig` and `token` are the admin's; `pid` is of one started here."""
+    """A cluster that can be reached. `kubeconfig` and `token` are the admin's, `pid` of one started here."""
 
     kubeconfig: Path
     url: str
@@ -69,7 +69,7 @@ class Cluster:
 
 @contextmanager
 def running(directory: Path, *flags: str) -> Iterator[Cluster]:
-    """A cluster of its own, gone with all its processes at the end. Its output goes to `directory`/cluster.log."""
+    """A cluster of its own, gone with all its processes at the end. Its log is cluster.log in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     kubeconfig = directory / "kubeconfig"
     kubeconfig.unlink(missing_ok=True)

@@ -154,8 +154,8 @@ class Verbs:
         meta |= {key: was[key] for key in ("name", "resourceVersion", *SYSTEM_META) if key in was}
         added = set(meta.get("finalizers") or ()) - set(was.get("finalizers") or ())
         if was.get("deletionTimestamp") and added:
-            text = f"Forbidden: no new finalizers can be added if the object is being deleted, found {sorted(added)}"
-            cause = Cause("metadata.finalizers", "FieldValueForbidden", text)
+            text = "Forbidden: no new finalizers can be added if the object is being deleted, found "
+            cause = Cause("metadata.finalizers", "FieldValueForbidden", f"{text}{sorted(added)}")
             raise invalid(resource.group, resource.kind, target.name, [cause])
         self._settle(target, new, old)
         ignored = {"metadata", "status"} if "status" in resource.subresources else {"metadata"}
@@ -172,7 +172,7 @@ class Verbs:
         return self._store.put(resource.table, new)
 
     def delete(self, target: Target, options: Object) -> tuple[Object, bool]:
-        """Delete, or begin to; says whether the object is gone at once. Raises 409 for a failed precondition."""
+        """Delete, or begin to; says whether the object is gone. Raises 409 for a failed precondition."""
         obj, resource = copy.deepcopy(self.get(target)), target.resource
         meta = obj["metadata"]
         for key, value in (options.get("preconditions") or {}).items():

@@ -96,6 +96,12 @@ class Api:
             base_url=cluster.url, verify=False, headers={"Authorization": f"Bearer {token}"}, timeout=60
         )
 
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def __call__(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
     ) -> Any:
@@ -123,7 +129,8 @@ SCHEMA: dict[str, Any] = {
     "required": ["spec"],
     "x-kubernetes-validations": [
         {
-            "rule": "!has(oldSelf.status) || !has(oldSelf.status.started) || self.spec.source == oldSelf.spec.source",
+            "rule": "!has(oldSelf.status) || !has(oldSelf.status.started)"
+            " || self.spec.source == oldSelf.spec.source",
             "message": "spec.source is immutable once the widget has started",
         },
         {"rule": "self.metadata.name.size() <= 40", "message": "the name is too long"},
@@ -252,6 +259,5 @@ def widgets(cluster: Cluster) -> Iterator[Widgets]:
     found = Widgets(f"x{uuid.uuid4().hex[:6]}.example.dev")
     cluster.apply(found.crd)
     cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{found.group}")
-    cluster.kubectl("explain", f"widgets.{found.group}.spec.source")
     yield found
     cluster.kubectl("delete", "crd", f"widgets.{found.group}", "--wait=false")

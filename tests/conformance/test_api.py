@@ -222,7 +222,8 @@ def test_roles_decide(cluster: Cluster, namespace: str) -> None:
         )
         refused = api("GET", "/api/v1/nodes").json()
         assert refused["message"] == (
-            f'nodes is forbidden: User "{user}" cannot list resource "nodes" in API group "" at the cluster scope'
+            f'nodes is forbidden: User "{user}" cannot list resource "nodes" in API group "" '
+            "at the cluster scope"
         )
         assert api("GET", "/apis").status_code == 200
         cluster.kubectl("delete", "serviceaccount", "reader", "-n", namespace)

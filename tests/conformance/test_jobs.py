@@ -1,4 +1,4 @@
-"""Jobs and their pods: run by the Job controller and the process kubelet, or by a real controller and the kubelet."""
+"""Jobs and their pods, run by a Job controller, local or real, and by the process kubelet."""
 
 import json
 import sys
@@ -264,7 +264,8 @@ def test_immutable_fields_are_refused(run: Run) -> None:
 
 def test_deleting_a_job_ends_its_processes(run: Run, tmp_path: Any) -> None:
     witness = tmp_path / "witness"
-    script = f"trap 'echo terminated >> {witness}; exit 7' TERM; echo up > {witness}; while true; do sleep 0.1; done"
+    trap = f"trap 'echo terminated >> {witness}; exit 7' TERM"
+    script = f"{trap}; echo up > {witness}; while true; do sleep 0.1; done"
     run.start(make(script))
     wait_for(witness.exists, 30)
     run.api("DELETE", jobs(run.namespace, "j"), {"propagationPolicy": "Foreground"})
