@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Job, Stage, make_stage, simulated_spec, write_source
+from tests.e2e.harness import ROOT, Job, Stage, make_stage, simulated_spec, write_source
 
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def shared_stage(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Stage]:
-    with make_stage(tmp_path_factory.mktemp("stage"), worker_id) as stage:
-        yield stage
+    with pytest.MonkeyPatch.context() as patch:
+        # Where set-up puts helm, kubectl and the worker's command, for a plain `pytest` as well as for `make test`.
+        folders = [str(ROOT / ".cache" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        patch.setenv("PATH", os.pathsep.join(folders))
+        with make_stage(tmp_path_factory.mktemp("stage"), worker_id) as stage:
+            yield stage
 
 
 @pytest.fixture

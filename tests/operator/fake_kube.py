@@ -1,0 +1,72 @@
+"""A Kube without a server: objects in a dictionary, with resourceVersions, conflicts and scripted watches."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from rephrase_operator.kube import ApiError
+
+
+class FakeKube:
+    """Answers as the API server would. `fail` makes the next requests of a method fail."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.fail: dict[str, list[Exception]] = {}
+        self.events: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
+        self.watched: asyncio.Queue[str] = asyncio.Queue()
+        self.pages: list[dict[str, Any]] = []
+        self._version = 0
+
+    def store(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Put an object, with a new resourceVersion."""
+        self._version += 1
+        stored = copy.deepcopy(dict(body))
+        stored["metadata"] = dict(stored.get("metadata", {})) | {"resourceVersion": str(self._version)}
+        self.objects[path] = stored
+        return copy.deepcopy(stored)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "",
+    ) -> Any:
+        self.requests.append((method, path))
+        if self.fail.get(method):
+            raise self.fail[method].pop(0)
+        if query is not None and "labelSelector" in query:
+            return self.pages.pop(0)
+        if method == "POST":
+            path = f"{path}/{body['metadata']['name']}"
+            if path in self.objects:
+                raise ApiError(409, "AlreadyExists", path)
+            return self.store(path, body)
+        if path not in self.objects:
+            raise ApiError(404, "NotFound", path)
+        known = self.objects[path]
+        if method == "GET":
+            return copy.deepcopy(known)
+        if body["metadata"].get("resourceVersion") not in (None, known["metadata"]["resourceVersion"]):
+            raise ApiError(409, "Conflict", path)
+        return self.store(path, body)
+
+    async def watch(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        self.watched.put_nowait(f"{path}@{query['resourceVersion']}")
+        while True:
+            event = await self.events.get()
+            try:
+                if isinstance(event, Exception):
+                    raise event
+                if not event:
+                    return
+                yield event
+            finally:
+                self.events.task_done()

@@ -1,0 +1,138 @@
+"""Progress and the time left, from the account and the workers' reports."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rephrase_operator.observed import LiveReport
+from rephrase_operator.progress import duration, percent
+from rephrase_operator.settings import Settings
+from rephrase_operator.status import Progress
+from tests.operator.builders import World, shard_report, spec_of
+
+
+def progress_of(world: World) -> Progress:
+    assert world.status.progress is not None
+    return world.status.progress
+
+
+def test_the_time_left_is_the_tokens_left_at_the_present_rate() -> None:
+    world = World().planned().running(0, samples_text=10, output_tokens=1000, tokens_per_second=50.0).run()
+    progress = progress_of(world)
+    # 50 of 60 samples are left, 100 tokens each, at 50 tokens a second.
+    assert (progress.eta_seconds, progress.eta, progress.percent) == (100, "1m40s", "16.6%")
+
+
+def test_a_restarted_operator_says_the_same() -> None:
+    world = World().planned().running(0, samples_text=10, output_tokens=1000, tokens_per_second=50.0).run()
+    before = progress_of(world)
+    world.status = world.status.model_copy(update={"progress": None})
+    assert progress_of(world.run()) == before
+
+
+def test_rates_of_the_workers_add_up_and_are_divided_by_their_gpus() -> None:
+    world = World(raw=spec_of(engine={"tensorParallelSize": 2})).planned()
+    world.running(0, tokens_per_second=100.0).running(1, tokens_per_second=60.0).run()
+    progress = progress_of(world)
+    assert (progress.workers, progress.tokens_per_second, progress.tokens_per_second_per_gpu) == (
+        2,
+        160.0,
+        40.0,
+    )
+
+
+def test_on_cpus_there_is_no_rate_per_gpu() -> None:
+    world = (
+        World(settings=Settings(accelerator_resource="")).planned().running(0, tokens_per_second=5.0).run()
+    )
+    assert progress_of(world).tokens_per_second_per_gpu is None
+
+
+def test_a_worker_that_does_not_answer_keeps_its_counts_and_loses_its_rate() -> None:
+    world = World().planned().running(0, samples_text=10, tokens_per_second=50.0).run()
+    world.after(seconds=31).run()
+    progress = progress_of(world)
+    assert (progress.samples_text, progress.tokens_per_second, progress.eta) == (10, None, None)
+
+
+def test_counts_do_not_go_back_when_a_worker_is_killed() -> None:
+    world = World().planned().running(0, samples_text=10, documents_done=5).run()
+    world.fail_pod(0, exit_code=137, reason=None).run()
+    world.after(seconds=20).running(0, attempt=2, samples_text=2, documents_done=1).run()
+    assert progress_of(world).samples_text == 10
+
+
+def test_the_most_advanced_of_two_workers_on_one_shard_counts() -> None:
+    world = World().planned().running(0, samples_text=10).running(0, attempt=2, samples_text=12).run()
+    assert progress_of(world).samples_text == 12
+
+
+def test_an_estimated_plan_never_says_that_all_is_done_before_it_is() -> None:
+    world = (
+        World()
+        .planned(documents=5, documents_exact=False)
+        .running(0, samples_text=20, documents_done=10)
+        .run()
+    )
+    progress = progress_of(world)
+    assert (progress.percent, progress.documents_planned) == ("99.9%", 10)
+
+
+def test_a_shard_whose_pod_was_gone_before_it_was_read_still_moves_the_bar() -> None:
+    world = World().planned().succeed(0)
+    world.pods = [pod for pod in world.pods if pod.step == "plan"]
+    assert progress_of(world.run()).percent == "33.3%"
+
+
+def test_errors_are_counted_by_code() -> None:
+    world = World().planned().succeed(0, samples_text=18, samples_error=2, errors={"empty_text": 2})
+    world.running(1, samples_text=1, samples_error=1, errors={"empty_text": 1}).run()
+    assert progress_of(world).errors == {"empty_text": 3}
+
+
+def test_a_report_of_nonsense_is_no_report() -> None:
+    world = World().planned().succeed(0)
+    world.pods = [
+        pod.__class__(**_fields(pod) | {"termination": "{]"}) if pod.index == 0 else pod for pod in world.pods
+    ]
+    world.run()
+    assert world.status.account is not None
+    assert world.status.account.documents == 0
+
+
+def _fields(pod: object) -> dict[str, object]:
+    return {name: getattr(pod, name) for name in pod.__slots__}  # type: ignore[attr-defined]
+
+
+def test_reports_are_kept_by_pod_not_by_shard() -> None:
+    world = World().planned().running(0, samples_text=4)
+    world.reports["somebody-else"] = LiveReport(report=shard_report(1, samples_text=20), at=world.now)
+    assert progress_of(world.run()).samples_text == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59, "59s"), (60, "1m00s"), (750, "12m30s"), (11_100, "3h05m"), (187_200, "2d04h")],
+)
+def test_durations_are_short(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@given(st.floats(0, 1))
+def test_a_hundred_percent_means_all_of_it(ratio: float) -> None:
+    assert (percent(ratio) == "100%") == (ratio > 0.999999)
+
+
+def test_the_mean_rate_leaves_suspensions_out() -> None:
+    world = World().planned(shards=1).running(0).run().after(seconds=50).edit(suspend=True).run()
+    world.fail_pod(0, exit_code=75).run().after(hours=9).edit(suspend=False).run()
+    world.running(0, attempt=2).run().after(seconds=50).succeed(0, attempt=2)
+    world.job_says("generate", complete=True).run()  # type: ignore[arg-type]
+    world.finalized(documents=10, samples_text=20, output_tokens=1000)
+    assert world.status.generating is not None
+    assert timedelta(seconds=world.status.generating.seconds) == timedelta(seconds=100)
+    assert progress_of(world).tokens_per_second == 10.0
