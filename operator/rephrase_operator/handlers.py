@@ -7,7 +7,9 @@ and a missed event is made good by the next pass. Children are mirrored by `mirr
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -37,8 +39,8 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
     return handlers
 
 
-async def watch(controller: Controller, settings: Settings) -> None:
-    """Run kopf until it is told to stop by a signal."""
+async def watch(controller: Controller, settings: Settings, started: Callable[[], None]) -> None:
+    """Run kopf until cancelled. `started` is called once kopf has set up its own signal handlers."""
     kopf_settings = kopf.OperatorSettings()
     kopf_settings.scanning.disabled = True  # Spares the rights to list namespaces and CRDs.
     kopf_settings.posting.enabled = False
@@ -47,10 +49,13 @@ async def watch(controller: Controller, settings: Settings) -> None:
     kopf_settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=api.GROUP)
     kopf_settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=api.GROUP)
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    await kopf.operator(
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry(controller),
         settings=kopf_settings,
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
+    started()
+    await kopf.run_tasks(tasks, ignored=before)

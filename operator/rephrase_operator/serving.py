@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 
 from aiohttp import web
 
@@ -34,17 +35,26 @@ async def serve(settings: Settings) -> None:
 async def _work(connection: Kube, controller: Controller, settings: Settings) -> None:
     await _wait_for_crd(connection, settings)
     controller.start_watching()
+    stop = asyncio.Event()
+
+    def take_signals() -> None:
+        # From kopf, which would wait in vain for tasks that are not its own before it ends.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    stopping = asyncio.create_task(stop.wait())
     working = asyncio.create_task(controller.run())
-    watching = asyncio.create_task(handlers.watch(controller, settings))
+    watching = asyncio.create_task(handlers.watch(controller, settings, take_signals))
+    tasks = (stopping, working, watching)
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (working, watching):
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             if task.done():
                 task.result()
     finally:
-        working.cancel()
-        watching.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _wait_for_crd(connection: Kube, settings: Settings) -> None:

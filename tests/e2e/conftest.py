@@ -19,7 +19,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def shared_stage(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
-        # Where set-up puts helm, kubectl and the worker's command, for a plain `pytest` as well as for `make test`.
+        # Where set-up puts helm, kubectl and the worker's command, also for a plain `pytest`.
         folders = [str(ROOT / ".cache" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
         patch.setenv("PATH", os.pathsep.join(folders))
         with make_stage(tmp_path_factory.mktemp("stage"), worker_id) as stage:
