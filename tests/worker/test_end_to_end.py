@@ -181,6 +181,7 @@ def test_a_dead_engine_core_and_a_preemption_cost_no_row(job: Workspace) -> None
     core.kill()
     assert dying.exit_code() == 69, dying.text
     assert dying.report()["failure"]["reason"] == "EngineFailed"
+    assert "died without a word" in dying.report()["failure"]["message"]
     after_death = samples(job.segments())
 
     preempted = job.worker(uid="preempted")
@@ -218,3 +219,20 @@ def test_sigterm_while_the_engine_loads_ends_the_worker_and_all_its_processes(jo
     assert worker.report()["failure"]["reason"] == "Preempted"
     _, alive = psutil.wait_procs(started, timeout=30)
     assert alive == []
+
+
+def test_an_engine_that_can_not_start_says_why_in_the_report(job: Workspace) -> None:
+    too_small = Engine(
+        enforce_eager=True,
+        dtype="float32",
+        kv_cache_memory_bytes=1024 * 1024,
+        block_size=256,
+        max_model_len=2048,
+    )
+    (job.folder / "engine.json").write_text(too_small.to_json())
+    worker = job.worker(uid="starved")
+    assert worker.exit_code() == 69, worker.text
+    failure = worker.report()["failure"]
+    assert failure["reason"] == "EngineFailed"
+    assert "larger than the available KV cache memory" in failure["message"]
+    assert job.segments() == []

@@ -314,11 +314,11 @@ def _preempted() -> WorkerError:
 
 
 def _engine_failed(error: EngineDiedError) -> WorkerError:
+    cause = str(error).rstrip(".")
     return WorkerError(
         Reason.ENGINE_FAILED,
-        f"{error}. What had finished is committed; the shard is taken up again. If it fails every time, "
-        "look for the cause in the worker's log (out of memory: lower engine.gpuMemoryUtilization or "
-        "engine.maxNumSeqs).",
+        f"{cause}. What had finished is committed and the shard is taken up again. If this comes back, "
+        "change spec.engine: after running out of memory, lower gpuMemoryUtilization or maxNumSeqs.",
     )
 
 

@@ -10,6 +10,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from rephrase_worker import spec
 from rephrase_worker.engine import (
     Completion,
@@ -17,6 +19,7 @@ from rephrase_worker.engine import (
     GenerationRequest,
     RequestFailedError,
 )
+from rephrase_worker.engine.stderr_tail import MESSAGE_LIMIT, StderrTail
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -119,6 +122,8 @@ class VllmEngine:
         self._revision = revision
         self._tokens = _TokenCount()
         self._llm: AsyncLLM | None = None
+        self._stderr: StderrTail | None = None
+        self._death: EngineDiedError | None = None
 
     def _arguments(self) -> AsyncEngineArgs:
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -137,13 +142,15 @@ class VllmEngine:
     async def start(self) -> None:
         """Import vLLM, load the model and warm up. Blocks the loop: nothing else can run before."""
         set_environment()
+        self._stderr = StderrTail()
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
             self._llm = AsyncLLM.from_engine_args(self._arguments(), stat_loggers=[self._tokens.logger()])
         # vLLM raises whatever its parts raise: ValueError, RuntimeError, pydantic's and torch's errors.
         except Exception as error:
-            raise EngineDiedError(f"vLLM did not start: {type(error).__name__}: {error}") from error
+            raise EngineDiedError(f"vLLM did not start: {self._why(error)}") from error
+        self._stderr.forget()
 
     @property
     def _running(self) -> AsyncLLM:
@@ -197,10 +204,10 @@ class VllmEngine:
             ):
                 final = output
         except EngineDeadError as error:
-            raise EngineDiedError("vLLM's engine core died; its log above says why") from error
+            raise self._died() from error
         except (VLLMError, ValueError) as error:
             if self._running.errored:
-                raise EngineDiedError("vLLM's engine core died; its log above says why") from error
+                raise self._died() from error
             cause = error.__cause__ or error
             raise RequestFailedError(f"{type(cause).__name__}: {cause}") from error
         answer = None if final is None else final.outputs[0]
@@ -217,8 +224,30 @@ class VllmEngine:
             output_tokens=len(answer.token_ids),
         )
 
+    def _why(self, error: Exception) -> str:
+        """The cause of a failed start: the core's own last words where the core failed."""
+        if self._stderr is not None and "Engine core initialization failed" in str(error):
+            return self._stderr.cause() or "the engine core ended without a word"
+        if isinstance(error, ValidationError):
+            return "; ".join(fault["msg"] for fault in error.errors(include_url=False))[:MESSAGE_LIMIT]
+        return f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT]
+
+    def _died(self) -> EngineDiedError:
+        """What every request in flight is told."""
+        if self._death is None:
+            cause = None if self._stderr is None else self._stderr.cause()
+            self._death = EngineDiedError(
+                f"vLLM's engine core died: {cause}"
+                if cause
+                else "vLLM's engine core died without a word, as what the kernel kills for memory does"
+            )
+        return self._death
+
     async def close(self) -> None:
         """End the core and its workers, by SIGKILL where they don't go."""
         if self._llm is not None:
             await asyncio.to_thread(self._llm.shutdown, CLOSE_SECONDS)
             self._llm = None
+        if self._stderr is not None:
+            await asyncio.to_thread(self._stderr.close)
+            self._stderr = None
