@@ -113,8 +113,10 @@ def prepare() -> dict[str, Any]:
         console.print("Carrying on where the last run was interrupted (make clean starts over).")
     paths = {"MODEL": str(MODEL), "INPUT": str(source), "OUTPUT": str(OUTPUT)}
     manifest: dict[str, Any] = yaml.safe_load(Template(EXAMPLE.read_text()).substitute(paths))
-    if documents and given:
-        manifest["spec"]["source"]["maxDocuments"] = int(documents)
+    if given:
+        del manifest["spec"]["source"]["idField"]
+        if documents:
+            manifest["spec"]["source"]["maxDocuments"] = int(documents)
     return manifest
 
 

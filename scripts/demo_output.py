@@ -94,9 +94,9 @@ def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: P
     ]
     if kubeconfig is None:
         lines += [
-            "make demo-up                 the same, and the cluster stays up to play with",
-            "DOCS=100 make demo           more documents",
-            "INPUT=my.parquet make demo   documents of your own (column or key: text)",
+            "make demo-up                  the cluster stays up to play with",
+            "DOCS=100 make demo            more documents",
+            "INPUT=my.parquet make demo    your own documents (field: text)",
         ]
     else:
         lines += [
