@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import ssl
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,6 +63,8 @@ async def up(options: argparse.Namespace) -> None:
                     break
                 await asyncio.sleep(0.01)
             write_kubeconfig(options.dir / "kubeconfig", url, token, authority)
+            sys.stdout.write(f"the cluster is up: export KUBECONFIG={options.dir / 'kubeconfig'}\n")
+            sys.stdout.flush()
     finally:
         (options.dir / "kubeconfig").unlink(missing_ok=True)
         await runner.cleanup()

@@ -15,6 +15,9 @@ from localcluster.errors import ApiError, Object
 
 log = logging.getLogger(__name__)
 MERGE = "application/merge-patch+json"
+BUSY = (429, 500, 503, 504)
+PAUSES = (0.1, 0.5, 1, 2, 5, 10)
+"""Seconds between tries while the server is busy or away."""
 
 
 class Client:
@@ -55,15 +58,24 @@ class Client:
     async def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **params: str
     ) -> Any:
-        """The answer's body. Raises ApiError for what the server refuses."""
+        """The answer's body. Raises ApiError for what the server refuses, or when it stays away."""
         data = None if body is None else json.dumps(body)
-        async with self._session.request(
-            method, self._server + path, data=data, params=params, headers={"Content-Type": kind}
-        ) as response:
-            answer = await response.json()
-            if response.status >= 400:
-                raise ApiError(response.status, answer.get("message", ""), answer.get("reason", ""))
-            return answer
+        for pause in (*PAUSES, None):
+            try:
+                send = self._session.request(
+                    method, self._server + path, data=data, params=params, headers={"Content-Type": kind}
+                )
+                async with send as response:
+                    answer = await response.json()
+                if response.status < 400:
+                    return answer
+                error = ApiError(response.status, answer.get("message", ""), answer.get("reason", ""))
+            except (ClientError, TimeoutError) as failure:
+                error = ApiError(503, f"{method} {path}: {failure!r}")
+            if pause is None or error.code not in BUSY:
+                raise error
+            await asyncio.sleep(pause)
+        return None
 
     async def get(self, path: str, **params: str) -> Any:
         """An object or a list."""

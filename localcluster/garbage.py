@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 from localcluster.client import Client, Informer, path_of
 from localcluster.errors import ApiError, Object
@@ -21,11 +22,14 @@ class GarbageCollector:
 
     async def run(self) -> None:
         """Until cancelled."""
+        looked = 0.0
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._discover(group)
                 self._changed.clear()
                 try:
+                    if time.monotonic() > looked + 1:
+                        await self._discover(group)
+                        looked = time.monotonic()
                     await self._collect(
                         [(plural, obj) for plural, kept in self._informers.values() for obj in kept]
                     )

@@ -136,7 +136,10 @@ class Kubelet:
         )
         while True:
             spec["renewTime"] = now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            await self.client.patch(f"{LEASES}/{self.name}", {"spec": spec})
+            try:
+                await self.client.patch(f"{LEASES}/{self.name}", {"spec": spec})
+            except ApiError as error:
+                log.warning("the node's lease: %s", error)
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _pod_waits(self, kind: str, pod: Object) -> None:

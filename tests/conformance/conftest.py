@@ -1,8 +1,12 @@
-"""The cluster under test: the local one, or a real one when REPHRASE_REAL_CLUSTER=1 and KUBECONFIG say so."""
+"""The cluster under test: the local one, or a real one.
 
+KUBEBUILDER_ASSETS starts a real API server (see `envtest`); REPHRASE_REAL_CLUSTER=1 takes the one that
+KUBECONFIG names, which has to have no node that pods could go to. On a real one leave xdist off.
+"""
+
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,30 +19,42 @@ import httpx
 import pytest
 
 from localcluster import Cluster, running
+from tests.conformance.envtest import real_api_server
 
-REAL = os.environ.get("REPHRASE_REAL_CLUSTER") == "1"
+ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
+REAL = bool(ASSETS) or os.environ.get("REPHRASE_REAL_CLUSTER") == "1"
 BACKOFF = "0.2"
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory = tmp_path_factory.mktemp("cluster")
-    if not REAL:
-        with running(directory, "--backoff", BACKOFF) as found:
-            yield found
-        return
-    kubeconfig = Path(os.environ["KUBECONFIG"])
-    node = f"conformance-{uuid.uuid4().hex[:6]}"
-    command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(kubeconfig)]
-    with (directory / "kubelet.log").open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--dir", str(directory), "--node", node], stdout=output, stderr=output
-        )
-    try:
+    with contextlib.ExitStack() as stack:
+        if not REAL:
+            yield stack.enter_context(running(directory, "--backoff", BACKOFF))
+            return
+        kubeconfig = Path(os.environ.get("KUBECONFIG", ""))
+        if ASSETS:
+            kubeconfig = stack.enter_context(real_api_server(Path(ASSETS), directory))
+        stack.enter_context(node_of(kubeconfig, directory))
         yield Cluster.of(kubeconfig)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
+
+
+@contextlib.contextmanager
+def node_of(kubeconfig: Path, directory: Path) -> Iterator[None]:
+    """A process kubelet for a real API server."""
+    name = f"conformance-{uuid.uuid4().hex[:6]}"
+    command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(kubeconfig)]
+    with (
+        (directory / "kubelet.log").open("wb") as output,
+        subprocess.Popen(
+            [*command, "--dir", str(directory), "--node", name], stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -254,7 +254,7 @@ def test_secrets_take_plain_text_and_keep_base64(api: Api, namespace: str) -> No
 def test_a_builtin_object_merges_lists_by_key(cluster: Cluster, namespace: str) -> None:
     def job(**env: str) -> dict[str, Any]:
         listed = [{"name": key, "value": value} for key, value in env.items()]
-        container = {"name": "main", "image": "none", "command": ["true"], "env": listed}
+        container: dict[str, Any] = {"name": "main", "image": "none", "command": ["true"], "env": listed}
         container["resources"] = {"limits": {"cpu": "1"}}
         spec = {"restartPolicy": "Never", "containers": [container]}
         meta = {"name": "j", "namespace": namespace}
