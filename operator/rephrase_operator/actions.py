@@ -72,7 +72,12 @@ class Actor:
         return self._remember_config(key, raw)
 
     async def carry_out(self, key: Key, actions: Iterable[do.Action]) -> bool:
-        """Do these things in order; True when the API server refused one, and `refused` says why."""
+        """Do these things in order; True when `refused` or `taken` have something new to say."""
+        before = (self.refused(key), self.taken(key))
+        await self._try(key, actions)
+        return (self.refused(key), self.taken(key)) != before
+
+    async def _try(self, key: Key, actions: Iterable[do.Action]) -> None:
         for action in actions:
             try:
                 await self._do(key, action)
@@ -83,9 +88,8 @@ class Actor:
                     raise
                 self._refused[key] = f"{type(action).__name__} was refused: {error.message}"
                 log.warning("%s/%s: %s", *key, self._refused[key])
-                return True
+                return
         self._refused.pop(key, None)
-        return False
 
     async def tell(self, job: JobObject, event: Event, now: datetime) -> None:
         """Post an Event. It is told once: what stays true is in the conditions."""

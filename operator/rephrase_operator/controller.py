@@ -47,6 +47,9 @@ LAST_RETRY_SECONDS = 60.0
 RESYNC_SECONDS = 300.0
 """Every job is looked at this often even if nothing seems to happen."""
 
+REFUSED_SECONDS = 10.0
+"""What the API server refused is tried again this often: a quota may have been raised."""
+
 IDLE_SECONDS = 0.2
 """A pass that changed nothing is not repeated sooner."""
 
@@ -110,6 +113,7 @@ class Controller:
         if known is not None and known.raw["metadata"]["uid"] == uid:
             del self._known[key]
             self._actor.forget(key)
+            self._poller.drop(key)
             self._metrics.drop(key)
 
     async def run(self) -> None:
@@ -167,12 +171,14 @@ class Controller:
         raw = known.raw
         job = view_rephrase_job(raw)
         decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, library())
-        refused = await self._actor.carry_out(key, decided.actions)
+        resisted = await self._actor.carry_out(key, decided.actions)
         status = decided.status.to_api()
         patch = kube.merge_patch(raw.get("status") or {}, status)
         again = decided.requeue_after
-        if refused:
-            again = min(again or LAST_RETRY_SECONDS, 10.0)
+        if resisted:
+            again = 0.0  # To say so in the status.
+        elif self._actor.refused(key):
+            again = min(again or REFUSED_SECONDS, REFUSED_SECONDS)
         if not patch:
             return None if again is None else max(again, IDLE_SECONDS)
         wait = known.written + self._settings.progress_seconds - time.monotonic()
@@ -215,7 +221,7 @@ class Controller:
             jobs=children,
             pods=tuple(pods),
             config=await self._actor.config(key),
-            reports=await self._poller.reports(pod for pod in pods if pod.index is not None),
+            reports=await self._poller.reports(key, [pod for pod in pods if pod.index is not None]),
             taken=self._actor.taken(key),
             refused=self._actor.refused(key),
         )

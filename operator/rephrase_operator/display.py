@@ -53,8 +53,8 @@ def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
         "workers": str(progress.workers),
     }
     if status.shards is not None:
-        shards = status.shards
-        columns["shards"] = f"{shards.summary} ({shards.running} running, {shards.failed} failed)"
+        failed = status.shards.failed
+        columns["shards"] = status.shards.summary + (f" ({failed} failed)" if failed else "")
     if progress.tokens_per_second_per_gpu is not None:
         columns["tok/s/GPU"] = f"{progress.tokens_per_second_per_gpu:g}"
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import aiohttp
 
+from rephrase_operator.mirror import Key
 from rephrase_operator.observed import LiveReport, PodView, read_report
 from rephrase_worker.spec import PROGRESS_LIMIT_BYTES, WORKER_PORT, ShardReport
 
@@ -29,41 +30,52 @@ class Poller:
     def __init__(self, *, interval: timedelta, clock: Callable[[], datetime]) -> None:
         self._interval = interval
         self._clock = clock
-        self._reports: dict[str, LiveReport] = {}
+        self._reports: dict[Key, dict[str, LiveReport]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        # Straight to the pod: a proxy of the environment has no business here.
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), trust_env=False
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def reports(self, pods: Iterable[PodView]) -> dict[str, LiveReport]:
-        """The reports of these pods by UID; asks those that were not asked during the last interval."""
+    async def reports(self, key: Key, pods: Iterable[PodView]) -> dict[str, LiveReport]:
+        """The reports of a job's pods by UID; asks those that were not asked during the last interval.
+
+        What pods that are gone have said is forgotten.
+        """
         now = self._clock()
         pods = list(pods)
-        due = [pod for pod in pods if pod.running and pod.ip and not self._fresh(pod, now)]
+        before = self._reports.get(key, {})
+        known = {pod.uid: before[pod.uid] for pod in pods if pod.uid in before}
+        due = [
+            pod
+            for pod in pods
+            if pod.running and pod.ip and not (pod.uid in known and now - known[pod.uid].at < self._interval)
+        ]
         answers = await asyncio.gather(*(self._ask(pod) for pod in due))
         for pod, report in zip(due, answers, strict=True):
             if report is not None:
-                self._reports[pod.uid] = LiveReport(report=report, at=self._clock())
-        return {pod.uid: self._reports[pod.uid] for pod in pods if pod.uid in self._reports}
+                known[pod.uid] = LiveReport(report=report, at=self._clock())
+        self._reports[key] = known
+        return known
 
-    def forget(self, live: set[str]) -> None:
-        """Drop the reports of all pods but these."""
-        self._reports = {uid: report for uid, report in self._reports.items() if uid in live}
+    def drop(self, key: Key) -> None:
+        """A job is gone."""
+        self._reports.pop(key, None)
 
-    def _fresh(self, pod: PodView, now: datetime) -> bool:
-        known = self._reports.get(pod.uid)
-        return known is not None and now - known.at < self._interval
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Straight to the pod: a proxy of the environment has no business here.
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        return self._session
 
     async def _ask(self, pod: PodView) -> ShardReport | None:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{WORKER_PORT}/progress"
         try:
-            async with self._slots, self._session.get(url, allow_redirects=False) as response:
+            async with self._slots, self._connected().get(url, allow_redirects=False) as response:
                 if response.status != 200:
                     return None
                 body = await response.content.read(PROGRESS_LIMIT_BYTES)

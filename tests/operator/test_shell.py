@@ -23,6 +23,9 @@ from rephrase_operator.statuswrite import material
 from rephrase_operator.workqueue import WorkQueue
 from rephrase_worker.spec import PROGRESS_LIMIT_BYTES, WORKER_PORT
 from tests.operator.builders import START, World, shard_report
+from tests.operator.fake_kube import merged
+
+KEY = ("default", "books")
 
 leaves = st.one_of(st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=2))
 trees = st.recursive(
@@ -30,19 +33,6 @@ trees = st.recursive(
     lambda inner: st.dictionaries(st.sampled_from("abc"), st.one_of(leaves, inner), max_size=3),
     max_leaves=6,
 )
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """RFC 7386, word for word."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 @given(trees, trees)
@@ -124,7 +114,7 @@ async def poll(answer: Callable[[web.Request], web.Response], part: int) -> dict
     poller = Poller(interval=timedelta(0), clock=lambda: START)
     try:
         async with worker(answer, address):
-            return {uid: live.report for uid, live in (await poller.reports([pod_at(address)])).items()}
+            return {uid: live.report for uid, live in (await poller.reports(KEY, [pod_at(address)])).items()}
     finally:
         await poller.close()
 
@@ -154,12 +144,13 @@ async def test_redirects_are_not_followed() -> None:
 
 async def test_a_worker_that_does_not_listen_yet_has_no_report() -> None:
     poller = Poller(interval=timedelta(0), clock=lambda: START)
-    assert await poller.reports([pod_at(own_address(7))]) == {}
+    assert await poller.reports(KEY, [pod_at(own_address(7))]) == {}
     await poller.close()
 
 
 def test_the_display_shows_what_a_watcher_wants_to_know() -> None:
-    world = World().planned().running(0, samples_text=10, output_tokens=1000, tokens_per_second=50.0)
+    report = {"samples_text": 10, "output_tokens": 1000, "generated_tokens": 1500, "engine_seconds": 30.0}
+    world = World().planned().running(0, tokens_per_second=50.0, **report)
     world.fail_pod(1).run()
     assert (
         line("books", world.status) == "books: Running, 30%, 14/30 documents, 0/3 shards, 50 tok/s, ETA 1m34s"
