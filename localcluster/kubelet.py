@@ -107,9 +107,8 @@ class Kubelet:
             "operatingSystem": "linux",
         }
         addresses = [
-            {"type": "InternalIP", "address": "127.0.0.1"},
-            {"type": "Hostname", "address": self.name},
-        ]
+            {"type": "InternalIP", "address": "127.0.0.1"}
+        ]  # no Hostname: an API server would look it up
         status = {
             "capacity": room,
             "allocatable": room,
