@@ -1,10 +1,9 @@
 """What finished pods said, taken into the status once.
 
 Pods vanish: they are garbage collected, their nodes die, suspending deletes them. So what a finished
-shard's pod
-said is added to the account in the status the first time it is seen, and the account remembers which
-shards are in
-it. Failed attempts are counted here as well, because suspending a Job makes Kubernetes forget its own count.
+shard's pod said is added to the account in the status the first time it is seen, and the account
+remembers which shards are in it. Failed attempts are counted here as well, because suspending a Job makes
+Kubernetes forget its own count.
 """
 
 from __future__ import annotations

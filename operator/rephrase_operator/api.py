@@ -1,9 +1,8 @@
 """What a user may ask for: the spec of a RephraseJob.
 
 Composed from the worker's contract (`rephrase_worker.spec`), so that the API, the recipe and the engine's
-settings can't drift apart. `crd` turns these models into the CustomResourceDefinition: field
-descriptions become
-`kubectl explain`, limits and `Rules` become validation by the API server.
+settings can't drift apart. `crd` turns these models into the CustomResourceDefinition: field descriptions
+become `kubectl explain`, limits and `Rules` become validation by the API server.
 """
 
 from __future__ import annotations
@@ -85,15 +84,13 @@ class PromptChoice(Spec):
     )
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)] = Field(
-        description="Name of the prompt, and of its folder at the destination. Without a template it "
-        "is looked up "
-        "in the prompt library."
+        description="Name of the prompt, and of its folder at the destination. Without a template it is "
+        "looked up in the prompt library."
     )
     template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
         default=None,
-        description="The prompt's text, with {{document}} exactly once where the document goes. "
-        "Documents first "
-        "and instructions after them let the prompts of one document share its KV cache.",
+        description="The prompt's text, with {{document}} exactly once where the document goes. Documents "
+        "first and instructions after them let the prompts of one document share its KV cache.",
     )
 
 
@@ -195,15 +192,14 @@ class Worker(Spec):
     env: list[EnvVar] = Field(
         default_factory=list,
         max_length=64,
-        description="Environment of the job's pods: credentials and settings of storage, the Hub and "
-        "the runtime.",
+        description="Environment of the job's pods: credentials and settings of storage, the Hub and the "
+        "runtime.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     model_cache_claim: Name | None = Field(
         default=None,
-        description="PersistentVolumeClaim that is mounted as HF_HOME on every pod of the job, so "
-        "that the model is "
-        "fetched once. It has to allow as many pods as there are workers.",
+        description="PersistentVolumeClaim that is mounted as HF_HOME on every pod of the job, so that the "
+        "model is fetched once. It has to allow as many pods as there are workers.",
     )
     termination_grace_period_seconds: int = Field(
         default=120,
@@ -224,16 +220,15 @@ class FailurePolicy(Spec):
         default=None,
         ge=0,
         le=100_000,
-        description="Stop generating when more shards than this have failed. Unset: every shard gets "
-        "its turn.",
+        description="Stop generating when more shards than this have failed. Unset: every shard gets its "
+        "turn.",
     )
     max_error_ratio: float = Field(
         default=0.05,
         ge=0.0,
         le=1.0,
-        description="Suspend the job when more than this share of its samples are errors; it goes on "
-        "when this is "
-        "raised above the share reached. 1 turns the check off.",
+        description="Suspend the job when more than this share of its samples are errors; it goes on when "
+        "this is raised above the share reached. 1 turns the check off.",
     )
     min_documents: int = Field(
         default=1000, ge=1, le=10**9, description="maxErrorRatio is looked at from this many documents on."
@@ -275,8 +270,8 @@ class RephraseJobSpec(Spec):
     engine: spec.Engine = Field(
         default=spec.Engine(),
         description="The engine's settings. They may change while the job runs: workers that start "
-        "afterwards use "
-        "them. A change of the number of GPUs per worker takes effect by suspending and resuming.",
+        "afterwards use them. A change of the number of GPUs per worker takes effect by suspending and "
+        "resuming.",
     )
     worker: Worker = Field(
         default=Worker(),
@@ -300,8 +295,8 @@ class RephraseJobSpec(Spec):
         default=None,
         ge=0,
         le=2**31 - 1,
-        description="Deletes the RephraseJob, never the dataset, this long after it has finished. "
-        "Unset: keep it.",
+        description="Deletes the RephraseJob, never the dataset, this long after it has finished. Unset: "
+        "keep it.",
     )
 
 
@@ -330,8 +325,8 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
         ),
         Rule(
             "!self.uri.startsWith('hf://')",
-            "uri can't be an hf:// repository: every file would be a commit; write to object "
-            "storage and upload",
+            "uri can't be an hf:// repository: every file would be a commit; write to object storage and "
+            "upload",
             ".uri",
         ),
     ),
@@ -358,8 +353,8 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
         Rule(
             "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumSeqs <= "
             "self.maxNumBatchedTokens",
-            "maxNumSeqs must not be larger than maxNumBatchedTokens: every sequence takes a "
-            "token of each step",
+            "maxNumSeqs must not be larger than maxNumBatchedTokens: every sequence takes a token of each "
+            "step",
             ".maxNumSeqs",
         ),
     ),

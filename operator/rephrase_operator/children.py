@@ -1,7 +1,7 @@
 """The objects that a RephraseJob owns: one ConfigMap and one Job a step, as manifests.
 
-Pods name their command in full and talk to nobody: what a worker has to say goes through /progress and the
-termination message, so it gets no token.
+Pods name their command in full and talk to nobody: what a worker has to say goes through /progress and
+the termination message, so it gets no token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _COMMIT_SECONDS = 10
 
 _STEP_ATTEMPTS = 4
 """Attempts at planning and finalizing: neither needs a GPU, and what fails for good says so by its exit
-code."""
+code.
+"""
 
 
 def child_name(job: str, step: Step) -> str:
@@ -149,8 +150,7 @@ def _single(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step:
 
 
 def _failure_policy(*, data: str) -> dict[str, Any]:
-    """First match wins: a disruption is never the worker's fault, a stop on request (exit code 75)
-    neither."""
+    """First match wins: neither a disruption nor a stop on request (exit code 75) is the worker's fault."""
 
     def on(action: str, *codes: ExitCode) -> dict[str, Any]:
         return {"action": action, "onExitCodes": {"operator": "In", "values": sorted(codes)}}

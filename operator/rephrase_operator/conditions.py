@@ -106,19 +106,16 @@ def pending_deadline(seconds: int, why: str) -> str:
 
 
 OLD_CHILDREN = (
-    "Jobs or a ConfigMap of this name belong to something else: an earlier job that is still "
-    "being removed, or "
-    "objects that you made. The job starts when they are gone."
+    "Jobs or a ConfigMap of this name belong to something else: an earlier job that is still being removed, "
+    "or objects that you made. The job starts when they are gone."
 )
 RECIPE_CHANGED = (
-    "The ConfigMap with the frozen recipe is gone, and what the prompt library holds today is "
-    "something else. "
-    "Create a new job with another output."
+    "The ConfigMap with the frozen recipe is gone, and what the prompt library holds today is something "
+    "else. Create a new job with another output."
 )
 SUSPEND_TO_APPLY = (
-    "The spec asks for other worker pods than those that run. Set suspend to true, wait for "
-    "phase Suspended, and "
-    "set it to false again: committed work is kept."
+    "The spec asks for other worker pods than those that run. Set suspend to true, wait for phase "
+    "Suspended, and set it to false again: committed work is kept."
 )
 
 

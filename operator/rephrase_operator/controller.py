@@ -1,8 +1,7 @@
 """Passes: gather what there is, let `reconcile` decide, carry it out, write the status once, then tell.
 
 Any error ends the pass, is logged and counted, and the pass is repeated later, more and more patiently.
-Nothing is
-half-done by that: the next pass starts from what there is.
+Nothing is half-done by that: the next pass starts from what there is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What a pass decides: things to do, the status to write, events to tell. Plain data; `kube` carries it
-out."""
+"""What a pass decides: things to do, the status to write, events to tell. Plain data for `controller`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What `rephrase watch` shows of a job: a bar for the whole, a line of figures, the shards, and what is
-wrong."""
+wrong.
+"""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ from rephrase_operator.status import Account, Phase, PlanSummary, Progress, Shar
 from rephrase_worker.spec import ExitCode
 
 SETTLE = timedelta(seconds=10)
-"""How long a finished Job's pods may take to be seen: Jobs and pods come by two watches that don't wait
-for each other."""
+"""How long a finished Job's pods may take to be seen: Jobs and pods come by two watches that don't wait for
+each other.
+"""
 
 _PARTIAL = ("FailedIndexes", "MaxFailedIndexesExceeded")
 """Why a Job failed though some of its shards are complete."""
@@ -104,8 +105,7 @@ def _shards(plan: PlanSummary, succeeded: Intervals, lost: Intervals, live: tupl
 
 
 def _over_budget(draft: Draft) -> bool:
-    """True while errors stop the job. Only a limit above the share reached lifts it: the share itself
-    can't."""
+    """True while errors stop the job: until the limit is above the share reached, for that can't fall."""
     policy, progress = draft.spec.failure_policy, draft.status.progress
     assert progress is not None
     ratio, reached = error_ratio(progress), draft.status.error_ratio_reached

@@ -1,8 +1,7 @@
 """kopf, as far as it is used: it watches RephraseJobs and hands them on.
 
-`on.event` alone: it leaves no finalizer and no annotation, so an object can be deleted while the
-operator is down,
-and a missed event is made good by the next pass. Children are mirrored by `mirror`, not by kopf.
+`on.event` alone: it leaves no finalizer and no annotation, so an object can be deleted while the operator
+is down, and a missed event is made good by the next pass. Children are mirrored by `mirror`, not by kopf.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 class Intervals:
     """An immutable set of numbers, kept as its runs: a hundred thousand shards are usually a handful of
-    runs."""
+    runs.
+    """
 
     __slots__ = ("_runs",)
 

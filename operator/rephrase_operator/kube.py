@@ -1,8 +1,8 @@
-"""The Kubernetes API as far as the operator uses it: requests in plain JSON over the official
-asynchronous client.
+"""The Kubernetes API as far as the operator uses it: requests in plain JSON over the official asynchronous
+client.
 
-Authentication, TLS and token rotation are the client's; objects stay plain data, because models of a hundred
-thousand pods would take gigabytes.
+Authentication, TLS and token rotation are the client's; objects stay plain data, because models of a
+hundred thousand pods would take gigabytes.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ class Kube:
         body: Any = None,
         content_type: str = JSON,
     ) -> Any:
-        """One request; returns the decoded answer. Raises ApiError, or aiohttp's errors when nobody
-        answers."""
+        """One request; returns the decoded answer. Raises ApiError, aiohttp's errors when nobody answers."""
         response = await self._send(method, path, query or {}, body, content_type, _TIMEOUT_SECONDS)
         text = await response.read()
         if response.status >= 300:

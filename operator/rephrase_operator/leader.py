@@ -1,9 +1,8 @@
 """One leader at a time, by a Lease. Work starts once it is won and the process ends when it is lost.
 
 The protocol is client-go's: whoever holds the Lease renews it, and the others take it when its content
-has not
-changed for as long as it says, by their own clocks. (The client's own election fails on its own types when it
-creates a Lease, and ends on the first connection that breaks.)
+has not changed for as long as it says, by their own clocks. (The client's own election fails on its own
+types when it creates a Lease, and ends on the first connection that breaks.)
 """
 
 from __future__ import annotations
@@ -112,8 +111,7 @@ class Lease:
 
 
 async def lead(connection: Kube, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Wait for the Lease, then do the work while it is renewed. Raises LeadershipLostError when it is
-    lost."""
+    """Wait for the Lease, then work while it is renewed. Raises LeadershipLostError when it is lost."""
     seconds = settings.lease_seconds
     lease = Lease(connection, namespace=settings.lease_namespace, identity=settings.identity, seconds=seconds)
     log.info("waiting for Lease %s/%s as %s", settings.lease_namespace, LEASE_NAME, lease.identity)

@@ -1,8 +1,7 @@
 """A mirror of the Jobs, or the pods, that carry our label: list in pages, watch, project, tell what changed.
 
 kopf would list and watch every pod of the cluster to pick out ours. Here the API server picks, and each
-object is
-reduced to a view the moment it arrives.
+object is reduced to a view the moment it arrives.
 """
 
 from __future__ import annotations

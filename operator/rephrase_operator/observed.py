@@ -1,5 +1,5 @@
-"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the few fields that
-are used.
+"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the few fields that are
+used.
 
 A hundred thousand pods take gigabytes as API objects and a tenth of that like this. Times are aware
 datetimes.

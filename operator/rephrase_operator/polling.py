@@ -1,8 +1,7 @@
 """Asks running workers for their progress, by pod IP.
 
 Answers come from containers, so they are not trusted: little is read, redirects are not followed, and
-what is not a
-report is dropped.
+what is not a report is dropped.
 """
 
 from __future__ import annotations

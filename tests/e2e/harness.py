@@ -1,9 +1,8 @@
-"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e
-tests stand on.
+"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e tests
+stand on.
 
-Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a
-real API server;
-the local cluster's kubelet then runs the pods as processes, for no node there has the images.
+Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a real
+API server; the local cluster's kubelet then runs the pods as processes, for no node there has the images.
 """
 
 from __future__ import annotations
