@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from rephrase_operator import api
+from rephrase_operator.cel import CONTRACT_RULES, Rule
 from rephrase_operator.status import RephraseJobStatus
 
 CRD_PATH = Path(__file__).resolve().parents[2] / "crds" / f"{api.GROUP}_{api.PLURAL}.yaml"
@@ -184,15 +185,15 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
     return node
 
 
-def _rules_of(model: type[BaseModel] | None) -> tuple[api.Rule, ...]:
+def _rules_of(model: type[BaseModel] | None) -> tuple[Rule, ...]:
     if model is None:
         return ()
     if issubclass(model, api.Spec):
         return model.rules
-    return next((rules for kind, rules in api.CONTRACT_RULES.items() if kind is model), ())
+    return next((rules for kind, rules in CONTRACT_RULES.items() if kind is model), ())
 
 
-def _rule(rule: api.Rule) -> dict[str, str]:
+def _rule(rule: Rule) -> dict[str, str]:
     written = {"rule": rule.rule, "message": rule.message}
     if rule.field_path:
         written["fieldPath"] = rule.field_path
