@@ -58,6 +58,13 @@ def config_name(job: str) -> str:
     return f"{job}-recipe"
 
 
+def gpus_per_worker(spec: api.RephraseJobSpec, settings: Settings) -> int:
+    """GPUs that a worker asks for: none on CPUs, and none for the simulated engine."""
+    if not settings.accelerator_resource or spec.engine.backend == "simulated":
+        return 0
+    return spec.engine.gpus
+
+
 def selector(job: str) -> str:
     """Label selector of a job's workers."""
     return f"{LABEL_JOB}={job},{LABEL_STEP}={Step.GENERATE}"
@@ -255,7 +262,8 @@ def _env(worker: api.Worker) -> list[dict[str, Any]]:
 
 def _resources(spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
     limits = dict(spec.worker.resources.limits)
-    if settings.accelerator_resource and spec.engine.backend != "simulated":
-        limits[settings.accelerator_resource] = spec.engine.gpus
+    gpus = gpus_per_worker(spec, settings)
+    if gpus:
+        limits[settings.accelerator_resource] = gpus
     resources = {"requests": dict(spec.worker.resources.requests), "limits": limits}
     return {kind: amounts for kind, amounts in resources.items() if amounts}

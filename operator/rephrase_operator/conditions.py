@@ -55,6 +55,7 @@ class Why(StrEnum):
     WORKERS_RUNNING = "WorkersRunning"
     WORKERS_STARTING = "WorkersStarting"
     NO_WORKERS = "NoWorkers"
+    SCALED_TO_ZERO = "ScaledToZero"
     REFUSED = "Refused"
     PENDING_DEADLINE = "PendingDeadlineExceeded"
     CURRENT = "Current"

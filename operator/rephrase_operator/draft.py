@@ -8,6 +8,7 @@ from typing import Any
 
 from rephrase_operator import conditions
 from rephrase_operator.api import RephraseJobSpec
+from rephrase_operator.children import gpus_per_worker
 from rephrase_operator.conditions import Type, Why
 from rephrase_operator.decision import Action, Decision
 from rephrase_operator.events import transitions
@@ -43,7 +44,7 @@ class Draft:
     @property
     def gpus(self) -> int:
         """GPUs of a worker, 0 on CPUs."""
-        return self.spec.engine.gpus if self.settings.accelerator_resource else 0
+        return gpus_per_worker(self.spec, self.settings)
 
     @property
     def samples_per_document(self) -> int:

@@ -222,7 +222,7 @@ def _report(draft: Draft, child: JobView | None, pods: tuple[PodView, ...], *, s
     draft.look_again(draft.settings.progress_seconds)
     ready = assess(child, pods, draft.now)
     if draft.spec.parallelism == 0 and not live:
-        ready = Readiness(False, Why.NO_WORKERS, "parallelism is 0: no workers.")
+        ready = Readiness(False, Why.SCALED_TO_ZERO, "parallelism is 0: no workers.")
     draft.condition(Type.WORKERS_READY, ready.ready, ready.reason, ready.message)
     deadline = draft.spec.failure_policy.pending_deadline_seconds
     if ready.overdue(timedelta(seconds=deadline), draft.now):

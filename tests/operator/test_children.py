@@ -46,6 +46,10 @@ def test_cpu_workers_ask_for_no_gpu() -> None:
     assert world.manifests["generate"]["spec"]["template"]["spec"]["containers"][0]["resources"] == {}
 
 
+def test_the_simulated_engine_asks_for_no_gpu() -> None:
+    assert container_of(engine={"backend": "simulated"})["resources"] == {}
+
+
 def test_only_workers_with_several_gpus_get_shared_memory() -> None:
     assert [volume["name"] for volume in pod_of()["volumes"]] == ["recipe"]
     assert "shm" in [volume["name"] for volume in pod_of(engine={"tensorParallelSize": 2})["volumes"]]

@@ -184,8 +184,9 @@ def test_scaling_reaches_the_workers_job() -> None:
     assert world.jobs["generate"].parallelism == 7
     world.edit(parallelism=0).run()
     assert world.jobs["generate"].parallelism == 0
-    assert world.reason(Type.WORKERS_READY) == "False/NoWorkers"
+    assert world.reason(Type.WORKERS_READY) == "False/ScaledToZero"
     assert world.after(days=30).run().phase is Phase.RUNNING
+    assert all(event.type == "Normal" for event in world.events)
 
 
 def test_engine_settings_follow_the_spec_while_the_job_runs() -> None:
