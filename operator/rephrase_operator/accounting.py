@@ -14,7 +14,7 @@ from datetime import datetime
 
 from rephrase_operator.intervals import Intervals
 from rephrase_operator.observed import PodView, read_failure, read_report
-from rephrase_operator.status import ERROR_CODES_LIMIT, FAILURES_LIMIT, Account, ShardFailure
+from rephrase_operator.status import ERROR_CODES_LIMIT, FAILURES_LIMIT, PODS_LIMIT, Account, ShardFailure
 from rephrase_worker.spec import ShardReport
 
 
@@ -55,15 +55,16 @@ def count_failures(
 ) -> list[ShardFailure]:
     """Failures with the attempts added that ended after the last one counted, and given-up shards marked.
 
-    One shard runs one pod at a time and waits at least ten seconds between two, so the time at which the
-    last attempt ended tells which pods were counted already.
+    An entry remembers the time at which the last attempt ended, and the pods that ended then (times have no
+    fractions): what is older, or among those pods, was counted already.
     """
     by_shard = {failure.shard: failure for failure in failures}
     for pod in sorted(pods, key=_end):
         if not pod.blamed or pod.index is None:
             continue
         known, ended = by_shard.get(pod.index), _end(pod)
-        if known is not None and ended <= known.time:
+        together = known.pods if known is not None and known.time == ended else []
+        if (known is not None and ended < known.time) or pod.name in together:
             continue
         reason, message = explain(pod)
         by_shard[pod.index] = ShardFailure(
@@ -72,6 +73,7 @@ def count_failures(
             reason=reason,
             message=message,
             time=ended,
+            pods=[*together, pod.name][-PODS_LIMIT:],
         )
     marked = [
         failure.model_copy(update={"failed": failure.shard in given_up}) for failure in by_shard.values()

@@ -19,6 +19,9 @@ Word = Annotated[str, Field(max_length=256)]
 FAILURES_LIMIT = 64
 """Shards in `status.failures`; those with the most attempts stay."""
 
+PODS_LIMIT = 16
+"""Pods in an entry of `status.failures`."""
+
 ERROR_CODES_LIMIT = 32
 """Codes in `status.progress.errors`; the most frequent stay."""
 
@@ -121,6 +124,11 @@ class ShardFailure(Part):
     reason: Word = Field(description="Reason of the last failure.")
     message: Message = Field(description="What the worker said.")
     time: datetime = Field(description="When the last attempt ended.")
+    pods: list[Word] = Field(
+        default_factory=list,
+        max_length=PODS_LIMIT,
+        description="Pods of the attempts that ended then; their logs say more.",
+    )
 
 
 class Account(Part):

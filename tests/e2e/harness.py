@@ -375,5 +375,5 @@ def _prepared(stage: Stage) -> Iterator[Stage]:
     finally:
         stage.operator.stop()
     log = (stage.directory / "operator.log").read_text()
-    assert "403" not in log, "the chart's permissions are not enough"
+    assert "Forbidden" not in log, "the chart's permissions are not enough"
     assert "Traceback" not in log

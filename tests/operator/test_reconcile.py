@@ -239,6 +239,14 @@ def test_failed_attempts_are_counted_across_suspensions() -> None:
     ]
 
 
+def test_attempts_that_end_within_one_second_are_counted_once_each() -> None:
+    world = World().planned()
+    for attempt in (1, 2, 3):
+        world.fail_pod(1, attempt=attempt).run().run()
+    (failure,) = world.status.failures
+    assert (failure.attempts, failure.pods) == (3, ["shard-1-1", "shard-1-2", "shard-1-3"])
+
+
 def test_a_shard_that_had_its_attempts_before_a_suspension_does_not_go_on_for_ever() -> None:
     world = World().planned(shards=2).succeed(0)
     for attempt in range(1, 5):
