@@ -47,7 +47,7 @@ _COLUMNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("Progress", "string", ".status.progress.percent", 0, "Share of the samples that are done"),
     ("Shards", "string", ".status.shards.summary", 0, "Shards done and planned"),
     ("Tok/s", "number", ".status.progress.tokensPerSecond", 0, "Output tokens per second"),
-    ("ETA", "string", ".status.progress.eta", 0, "Time left at the present rate"),
+    ("ETA", "string", ".status.progress.eta", 0, "Time left at the mean pace of the workers"),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since the job was created"),
     ("Tok/s/GPU", "number", ".status.progress.tokensPerSecondPerGpu", 1, "Output tokens per second and GPU"),
     ("Workers", "integer", ".status.progress.workers", 1, "Workers that are running"),

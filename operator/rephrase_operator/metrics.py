@@ -23,7 +23,7 @@ _GAUGES = (
         "Output tokens per second and GPU.",
         "tokensPerSecondPerGpu",
     ),
-    ("rephrase_job_eta_seconds", "Time left at the present rate.", "etaSeconds"),
+    ("rephrase_job_eta_seconds", "Time left at the mean pace of the workers.", "etaSeconds"),
     ("rephrase_job_workers", "Workers that are running.", "workers"),
 )
 

@@ -1,15 +1,15 @@
 """How far a job is: the account of its finished shards, and what the others' workers say.
 
-Rates come from the workers, so neither a restart of the operator nor a suspension bends them: the time
-left is the
-samples left, at the tokens that a sample took so far, at the tokens per second of the workers that run now.
+Rates come from the workers, so neither a restart of the operator nor a suspension bends them. The time left
+is the samples left, at the tokens that a sample took so far, at the mean pace of a worker so far, by the
+workers that run now: the rate of the moment says nothing while an engine starts or drains.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rephrase_operator.intervals import Intervals
@@ -76,9 +76,10 @@ def measure(
     fresh = [reports[pod.uid] for pod in running if pod.uid in reports and now - reports[pod.uid].at < STALE]
     rate = sum(live.report.tokens_per_second for live in fresh) if fresh else None
     seconds = None
-    if rate and totals["output_tokens"] and samples:
+    pace = _pace(account, fresh)
+    if pace and totals["output_tokens"] and samples:
         per_sample = totals["output_tokens"] / samples
-        seconds = math.ceil(max(samples_planned - samples, 0) * per_sample / rate)
+        seconds = math.ceil(max(samples_planned - samples, 0) * per_sample / (pace * len(fresh)))
     return Progress(
         **{name: totals[name] for name in COUNTS},
         documents_planned=planned,
@@ -92,6 +93,18 @@ def measure(
         eta_seconds=seconds,
         workers=len(running),
     )
+
+
+def _pace(account: Account, fresh: Sequence[LiveReport]) -> float:
+    """Output tokens per second of one worker, over all the time that workers have spent; 0 when unknown.
+
+    Finished shards count with the start-up of their pods, which the shards to come will need too.
+    """
+    if not fresh:
+        return 0.0
+    tokens = account.output_tokens + sum(live.report.generated_tokens for live in fresh)
+    seconds = account.worker_seconds + sum(live.report.engine_seconds for live in fresh)
+    return tokens / seconds if seconds else 0.0
 
 
 def rest(before: Progress | None) -> Progress | None:

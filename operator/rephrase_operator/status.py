@@ -110,8 +110,12 @@ class Progress(Part):
     tokens_per_second_per_gpu: float | None = Field(
         default=None, description="The same per GPU; absent on  CPUs."
     )
-    eta: Word | None = Field(default=None, description="Time left at the present rate, for people.")
-    eta_seconds: int | None = Field(default=None, description="Time left at the present rate, in seconds.")
+    eta: Word | None = Field(
+        default=None, description="Time left at the mean pace of the workers, for people."
+    )
+    eta_seconds: int | None = Field(
+        default=None, description="Time left at the mean pace of the workers, in seconds."
+    )
     workers: int = Field(default=0, description="Workers that are running.")
 
 

@@ -20,15 +20,33 @@ def progress_of(world: World) -> Progress:
     return world.status.progress
 
 
-def test_the_time_left_is_the_tokens_left_at_the_present_rate() -> None:
-    world = World().planned().running(0, samples_text=10, output_tokens=1000, tokens_per_second=50.0).run()
-    progress = progress_of(world)
+WORKER = {"samples_text": 10, "output_tokens": 1000, "generated_tokens": 1500, "engine_seconds": 30.0}
+"""A worker that makes 50 tokens a second, of samples of 100 tokens each."""
+
+
+def test_the_time_left_is_the_tokens_left_at_the_pace_of_the_workers_so_far() -> None:
+    progress = progress_of(World().planned().running(0, **WORKER).run())
     # 50 of 60 samples are left, 100 tokens each, at 50 tokens a second.
     assert (progress.eta_seconds, progress.eta, progress.percent) == (100, "1m40s", "16.6%")
 
 
+def test_a_second_worker_halves_the_time_left() -> None:
+    progress = progress_of(World().planned().running(0, **WORKER).running(1, **WORKER).run())
+    assert progress.eta_seconds == 40  # 40 samples of 100 tokens, at twice 50 tokens a second
+
+
+def test_a_worker_that_has_just_started_does_not_bend_the_time_left() -> None:
+    # The finished shard: 20 samples of 100 tokens in 40 seconds, its start-up included.
+    world = World().planned().running(0).after(seconds=40).succeed(0, samples_text=20, output_tokens=2000)
+    starting = {"samples_text": 0, "output_tokens": 0, "generated_tokens": 1, "engine_seconds": 5.0}
+    world.running(1, tokens_per_second=0.2, **starting).run()
+    progress = progress_of(world)
+    # 40 samples of 100 tokens are left, at 2,001 tokens in 45 seconds.
+    assert progress.eta_seconds == pytest.approx(4000 / (2001 / 45), abs=1)
+
+
 def test_a_restarted_operator_says_the_same() -> None:
-    world = World().planned().running(0, samples_text=10, output_tokens=1000, tokens_per_second=50.0).run()
+    world = World().planned().running(0, **WORKER).run()
     before = progress_of(world)
     world.status = world.status.model_copy(update={"progress": None})
     assert progress_of(world.run()) == before

@@ -281,8 +281,8 @@ class GenerationLoop:
         if samples:
             self._sink.commit(samples)
             self._progress.committed()
+            log.info("committed samples=%d", len(samples))
         self._on_commit()
-        log.info("committed samples=%d", len(samples))
         if self._sink.finished():
             raise TwinFinishedError
 

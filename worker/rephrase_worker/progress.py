@@ -191,6 +191,7 @@ class Progress:
                 in_flight=self._in_flight,
                 commits=self._commits,
                 engine_seconds=round(self._seconds_of_engine(), 3),
+                generated_tokens=self._engine_tokens(),
                 startup_seconds={step: round(seconds, 3) for step, seconds in self._startup.items()},
                 failure=self._failure,
             )

@@ -1,9 +1,9 @@
 """The contract between operator and worker: what is asked for, and what is reported back.
 
-The operator builds the RephraseJob API from these models and writes a `Recipe` and an `Engine` into
-a ConfigMap; the worker reads them and answers with reports (`/progress` and the container's
-termination message) and an exit code. Nothing else crosses the line, so this module imports nothing
-but pydantic: it has to stay cheap for the operator and free of vLLM.
+The operator builds the RephraseJob API from these models and writes a `Recipe` and an `Engine` into a
+ConfigMap; the worker reads them and answers with reports (`/progress` and the container's termination
+message) and an exit code. Nothing else crosses the line, so this module imports nothing but pydantic: it
+has to stay cheap for the operator and free of vLLM.
 
 JSON uses camelCase, as Kubernetes does; Python uses snake_case. Unknown fields are errors on both sides.
 """
@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION = 1
-"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to
-the end."""
+"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to the
+end.
+"""
 
 PLACEHOLDER = "{{document}}"
 """What a prompt template holds exactly once, where the document's text goes."""
@@ -135,8 +136,8 @@ class Output(Contract):
     """Where the dataset goes."""
 
     uri: Uri = Field(
-        description="A folder: an absolute local path or an fsspec URI such as s3://bucket/path. "
-        "It belongs to one job: a second recipe on the same folder is refused."
+        description="A folder: an absolute local path or an fsspec URI such as s3://bucket/path. It belongs "
+        "to one job: a second recipe on the same folder is refused."
     )
 
 
@@ -147,9 +148,9 @@ class Sharding(Contract):
         default=None,
         ge=1,
         le=10**9,
-        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, "
-        "estimated from "
-        "the model and the source, and the last shards taper to a tenth so that the job's tail is short.",
+        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, estimated "
+        "from the model and the source, and the last shards taper to a tenth so that the job's tail is "
+        "short.",
     )
 
 
@@ -166,14 +167,14 @@ class Speculation(Contract):
 class Engine(Contract):
     """The engine's settings. May change while the job runs; workers that start afterwards use them.
 
-    Only these vLLM arguments are offered: none of them runs code or carries a secret.
-    Unset means the engine's own default.
+    Only these vLLM arguments are offered: none of them runs code or carries a secret. Unset means the
+    engine's own default.
     """
 
     backend: Literal["vllm", "simulated"] = Field(
         default="vllm",
-        description="simulated writes placeholder text without any model: to try a pipeline out "
-        "without a GPU.",
+        description="simulated writes placeholder text without any model: to try a pipeline out without a "
+        "GPU.",
     )
     tensor_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share each layer.")
     pipeline_parallel_size: int = Field(
@@ -230,9 +231,8 @@ class Engine(Contract):
         default=None,
         ge=1,
         le=131_072,
-        description="Requests handed to the engine at once. Unset: a little above max_num_seqs; "
-        "thousands above "
-        "only cost memory and lose more when a worker dies.",
+        description="Requests handed to the engine at once. Unset: a little above max_num_seqs; thousands "
+        "above only cost memory and lose more when a worker dies.",
     )
     hang_timeout_seconds: int = Field(
         default=600,
@@ -245,8 +245,8 @@ class Engine(Contract):
         default=60,
         ge=1,
         le=3_600,
-        description="How often finished samples are committed: what a SIGKILL loses at most, beside "
-        "what is in flight.",
+        description="How often finished samples are committed: what a SIGKILL loses at most, beside what is "
+        "in flight.",
     )
 
     @property
@@ -358,8 +358,8 @@ class Failure(Contract):
 class WorkerError(Exception):
     """A failure that ends a command with the exit code of its reason.
 
-    `exit_code` overrides it where the same reason means less: a format error found while a shard is
-    read fails that shard (65), found while planning it fails the job (78).
+    `exit_code` overrides it where the same reason means less: a format error found while a shard is read
+    fails that shard (65), found while planning it fails the job (78).
     """
 
     def __init__(self, reason: Reason, message: str, *, exit_code: ExitCode | None = None) -> None:
@@ -410,8 +410,10 @@ class ShardReport(Contract):
     commits: int = 0
     engine_seconds: float = 0.0
     """Seconds since the engine was ready."""
+    generated_tokens: int = 0
+    """Output tokens in these seconds, of unfinished requests too: over them, the worker's mean pace."""
     startup_seconds: dict[str, float] = Field(default_factory=dict)
-    """Seconds by step: import, model, engine, resume."""
+    """Seconds by step: import, resume, engine."""
     failure: Failure | None = None
 
 
