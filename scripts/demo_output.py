@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from rephrase_worker.plan import ShardPlan
-from rephrase_worker.readers import ShardReader
+from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Recipe
 
 PAIRS = 2

@@ -13,8 +13,8 @@ from datatrove.data import Document
 
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.planner import read_plan, read_shard
-from rephrase_worker.readers import ShardReader
 from rephrase_worker.samples import Sample
+from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Model, Output, Owner, Prompt, Recipe, Sampling, Sharding, Source
 from rephrase_worker.store import Store
 

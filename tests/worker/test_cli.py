@@ -205,7 +205,7 @@ def test_what_nobody_foresaw_has_a_report_and_a_traceback(
     commands.run("plan")
     path = commands.folder / "output" / layout.shard_plan(0)
     path.chmod(0o644)
-    monkeypatch.setattr("rephrase_worker.generate.ShardReader", None)
+    monkeypatch.setattr("rephrase_worker.generate.shard.ShardReader", None)
     assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
     assert commands.report()["failure"]["reason"] == "InternalError"
     assert "TypeError" in commands.report()["failure"]["message"]
@@ -225,7 +225,7 @@ def test_nothing_of_the_environment_reaches_log_or_report(
     monkeypatch.setenv("HF_TOKEN", "hf_a_secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another_secret")
     commands.run("plan")
-    monkeypatch.setattr("rephrase_worker.generate.ShardReader", None)
+    monkeypatch.setattr("rephrase_worker.generate.shard.ShardReader", None)
     commands.run("generate", "--shard", "0")
     seen = "".join(capfd.readouterr()) + commands.termination.read_text()
     assert "secret" not in seen

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rephrase_worker import finalizer, layout, planner, sources_inspect
-from rephrase_worker.finalizer import finalize
+from rephrase_worker import layout
+from rephrase_worker.finalizer import finalize, finalizer
 from rephrase_worker.manifests import Account
+from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
+from rephrase_worker.source import inspection
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import (
@@ -122,8 +124,8 @@ def test_finalizing_again_changes_nothing_until_a_failed_shard_is_mended(tmp_pat
 def test_documents_of_an_estimated_plan_are_corrected_by_what_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources_inspect, "COUNTED_BYTES", 0)
-    monkeypatch.setattr(sources_inspect, "SAMPLE_BYTES", 40)
+    monkeypatch.setattr(inspection, "COUNTED_BYTES", 0)
+    monkeypatch.setattr(inspection, "SAMPLE_BYTES", 40)
     write_jsonl(tmp_path / "in" / "a.jsonl", ["x" * (n * 7 % 50) + "." for n in range(50)])
     recipe = make_recipe(tmp_path / "in", tmp_path / "out", documents_per_shard=40)
     report = planner.plan(recipe)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rephrase_worker import planner
-from rephrase_worker.generate import Job, generate
+from rephrase_worker.generate.shard import Job, generate
 from rephrase_worker.manifests import Manifest
-from rephrase_worker.progress import Progress
+from rephrase_worker.planner import planner
+from rephrase_worker.report.progress import Progress
 from rephrase_worker.spec import Engine, Recipe
 from rephrase_worker.store import Store
 from tests.worker.builders import make_recipe, write_jsonl, write_parquet
@@ -53,7 +53,9 @@ def killed_attempt(
 ) -> bool:
     """Whether the pod was killed before it was done."""
     with monkeypatch.context() as patched:
-        patched.setattr("rephrase_worker.generate.Store", lambda uri: FaultyStore(uri, at=at, after=after))
+        patched.setattr(
+            "rephrase_worker.generate.shard.Store", lambda uri: FaultyStore(uri, at=at, after=after)
+        )
         try:
             attempt(recipe, uid)
         except KilledError:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rephrase_worker import finalizer, layout, planner
+from rephrase_worker import layout
+from rephrase_worker.finalizer import finalizer
+from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Recipe
 from rephrase_worker.store import Store

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from rephrase_worker.engine import Completion, Engine, GenerationRequest
 from rephrase_worker.engine.simulated import SimulatedEngine
-from rephrase_worker.loop import GenerationLoop, TwinFinishedError
-from rephrase_worker.progress import Progress
-from rephrase_worker.render import Renderer
+from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.generate.render import Renderer
+from rephrase_worker.generate.tokenizer import WordTokenizer
+from rephrase_worker.generate.work import Rows
+from rephrase_worker.report.progress import Progress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import ExitCode, Prompt, Reason, Recipe, WorkerError
-from rephrase_worker.tokenizer import WordTokenizer
-from rephrase_worker.work import Rows
 from tests.worker.builders import make_recipe
 from tests.worker.virtual_clock import VirtualClock
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rephrase_worker import planner, sources_inspect
+from rephrase_worker.planner import planner
+from rephrase_worker.source import inspection
 from tests.worker.builders import make_recipe, positions, read_documents, shard_plans, write_parquet
 
 lines = st.one_of(
@@ -50,8 +51,8 @@ def test_every_document_of_every_file_is_in_exactly_one_shard(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
         if not counted:
-            monkeypatch.setattr(sources_inspect, "COUNTED_BYTES", 0)
-            monkeypatch.setattr(sources_inspect, "SAMPLE_BYTES", 64)
+            monkeypatch.setattr(inspection, "COUNTED_BYTES", 0)
+            monkeypatch.setattr(inspection, "SAMPLE_BYTES", 64)
         source = Path(folder) / "in"
         write_parquet(source / "rows.parquet", [f"row {n}" for n in range(rows)])
         for number, content in enumerate(contents):

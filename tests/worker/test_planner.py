@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rephrase_worker import layout, planner, planner_model
+from rephrase_worker import layout
+from rephrase_worker.planner import pinning, planner
 from rephrase_worker.spec import Model, Reason, Source, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import jsonl, make_recipe, shard_plans, write_jsonl, write_parquet
@@ -184,8 +185,8 @@ def test_an_empty_file_among_others_is_fine(source: Path, tmp_path: Path) -> Non
 
 
 def test_a_large_file_is_estimated_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rephrase_worker.sources_inspect.COUNTED_BYTES", 1_000)
-    monkeypatch.setattr("rephrase_worker.sources_inspect.SAMPLE_BYTES", 2_000)
+    monkeypatch.setattr("rephrase_worker.source.inspection.COUNTED_BYTES", 1_000)
+    monkeypatch.setattr("rephrase_worker.source.inspection.SAMPLE_BYTES", 2_000)
     texts = [f"{n:06d}" * 20 for n in range(1_000)]
     write_jsonl(tmp_path / "in" / "a.jsonl", texts)
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(gzip.compress(jsonl(texts)))
@@ -234,10 +235,10 @@ def test_offline_a_hub_model_is_pinned_to_the_commit_in_the_cache(
     assert planner.plan(recipe).model_revision == commit
     assert shard_plans(recipe)[0].model_revision == commit
     with pytest.raises(WorkerError) as caught:
-        planner_model.pin_model(Model(name="acme/other"))
+        pinning.pin_model(Model(name="acme/other"))
     assert caught.value.failure.reason is Reason.MODEL_NOT_FOUND
     with pytest.raises(WorkerError) as caught:
-        planner_model.pin_dataset(Source(uri="hf://datasets/acme/web/data"))
+        pinning.pin_dataset(Source(uri="hf://datasets/acme/web/data"))
     assert caught.value.failure.reason is Reason.SOURCE_NOT_FOUND
 
 
@@ -252,7 +253,7 @@ def test_a_hub_dataset_is_pinned_to_a_commit_in_its_path(monkeypatch: pytest.Mon
         return Info()
 
     monkeypatch.setattr("huggingface_hub.dataset_info", dataset_info)
-    pin = planner_model.pin_dataset
+    pin = pinning.pin_dataset
     assert pin(Source(uri="hf://datasets/acme/web/data/*.parquet", revision="v1")) == (
         "hf://datasets/acme/web@abc123/data/*.parquet",
         "abc123",

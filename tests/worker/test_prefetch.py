@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_worker.prefetch import Prefetch
+from rephrase_worker.generate.prefetch import Prefetch
 
 
 @given(items=st.lists(st.integers()), ahead=st.integers(1, 5), stages=st.integers(1, 3))

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_worker.progress import Progress, TokenRate
+from rephrase_worker.generate.watchdog import Watchdog
+from rephrase_worker.generate.window import default_limit
+from rephrase_worker.report.progress import Progress, TokenRate
 from rephrase_worker.samples import Sample
 from rephrase_worker.spec import Failure, Reason, ShardReport, WorkerError
-from rephrase_worker.watchdog import Watchdog
-from rephrase_worker.window import default_limit
 
 
 def sample(*, error: str | None = None, tokens: int = 10) -> Sample:

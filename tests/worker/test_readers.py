@@ -11,9 +11,10 @@ import pytest
 import zstandard
 from datatrove.data import Document
 
-from rephrase_worker import sources, sources_inspect
 from rephrase_worker.plan import Range, ShardPlan
-from rephrase_worker.readers import ShardReader
+from rephrase_worker.source import inspection
+from rephrase_worker.source.files import find_files
+from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
 from tests.worker.builders import jsonl, write_jsonl, write_parquet
 
@@ -29,9 +30,9 @@ def source_of(path: Path, **settings: Any) -> Source:
 
 def shard_of(path: Path, start: int = 0, end: int | None = None, **settings: Any) -> ShardPlan:
     source = source_of(path, **settings)
-    root, found = sources.find_files(source, source.uri)
+    root, found = find_files(source, source.uri)
     with path.open("rb") as content:
-        file = sources_inspect.inspect(found[0], content, source)
+        file = inspection.inspect(found[0], content, source)
     range_ = Range(file=file, start=start, end=end)
     return ShardPlan(shard=0, root=root, ranges=[range_], documents=1, documents_exact=False)
 
@@ -206,7 +207,7 @@ def test_a_network_that_fails_is_not_the_files_fault(tmp_path: Path, monkeypatch
     def fail(*args: object, **kwargs: object) -> None:
         raise ConnectionResetError(104, "Connection reset by peer")
 
-    monkeypatch.setattr("rephrase_worker.sources_lines.buffered", fail)
+    monkeypatch.setattr("rephrase_worker.source.lines.buffered", fail)
     with pytest.raises(WorkerError) as caught:
         list(ShardReader(shard, source_of(tmp_path / "a.jsonl")).run())
     assert caught.value.failure.reason is Reason.SOURCE_UNREADABLE

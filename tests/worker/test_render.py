@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rephrase_worker.render import DocumentError, Renderer, check_templates
+from rephrase_worker.generate.render import DocumentError, Renderer, check_templates
+from rephrase_worker.generate.tokenizer import HuggingFaceTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 from rephrase_worker.spec import ExitCode, Prompt, WorkerError
-from rephrase_worker.tokenizer import HuggingFaceTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 from tests.tiny_model import SPECIAL, ensure_tiny_model
 
 FAQ = Prompt(name="faq", template="A text:\n\n{{document}}\n\nWrite questions and answers on it.")

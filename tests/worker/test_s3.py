@@ -13,11 +13,12 @@ import pyarrow.dataset as ds
 import pytest
 from s3fs import S3FileSystem
 
-from rephrase_worker import layout, planner
+from rephrase_worker import layout
 from rephrase_worker.finalizer import finalize
 from rephrase_worker.manifests import Manifest
-from rephrase_worker.readers import ShardReader
+from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
+from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import (

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rephrase_worker import planner_sharding
 from rephrase_worker.plan import Range, ShardPlan, SourceFile, SourceListing
-from rephrase_worker.planner_sharding import shard, total_documents
-from rephrase_worker.planner_throughput import documents_per_gpu_hour, tokens_per_second
+from rephrase_worker.planner import sharding
+from rephrase_worker.planner.sharding import shard, total_documents
+from rephrase_worker.planner.throughput import documents_per_gpu_hour, tokens_per_second
 from rephrase_worker.spec import Recipe
 from tests.worker.builders import make_recipe
 
@@ -124,7 +124,7 @@ def test_unset_shards_start_at_a_gpu_hour_and_taper_to_a_tenth(documents: int, p
 
 
 def test_shards_grow_when_there_would_be_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner_sharding, "MAX_SHARDS", 100)
+    monkeypatch.setattr(sharding, "MAX_SHARDS", 100)
     for recipe in (recipe_for(1, 1, None), recipe_for(None, 50, None)):
         shards = shard(parquet(50_000_000), recipe)
         assert len(shards) <= 100

@@ -10,7 +10,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from rephrase_worker import layout, planner
+from rephrase_worker import layout
+from rephrase_worker.planner import planner
 from rephrase_worker.samples import SCHEMA, Sample
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rephrase_worker.sources import find_files
+from rephrase_worker.source.files import find_files
 from rephrase_worker.spec import Reason, Source, WorkerError
 
 NAMES = [

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from rephrase_worker.progress import Progress
+from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.telemetry import Telemetry, address
+from rephrase_worker.report.termination import TerminationMessage, fit
 from rephrase_worker.spec import (
     PROGRESS_LIMIT_BYTES,
     TERMINATION_LIMIT_BYTES,
@@ -27,8 +29,6 @@ from rephrase_worker.spec import (
     ShardReport,
     WorkerError,
 )
-from rephrase_worker.telemetry import Telemetry, address
-from rephrase_worker.termination import TerminationMessage, fit
 from tests.worker.test_progress import sample
 from tests.worker.worker_process import fetch
 

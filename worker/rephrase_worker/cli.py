@@ -19,8 +19,9 @@ from typing import NoReturn, TypeVar
 from pydantic import ValidationError
 
 from rephrase_worker.clock import MonotonicClock
-from rephrase_worker.progress import Progress
-from rephrase_worker.render import check_templates
+from rephrase_worker.generate.render import check_templates
+from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.termination import Report, TerminationMessage
 from rephrase_worker.signals import Terminated, on_sigterm, terminate
 from rephrase_worker.spec import (
     Contract,
@@ -34,7 +35,6 @@ from rephrase_worker.spec import (
     ShardReport,
     WorkerError,
 )
-from rephrase_worker.termination import Report, TerminationMessage
 
 log = logging.getLogger("rephrase_worker")
 
@@ -141,8 +141,8 @@ def _generate(arguments: argparse.Namespace) -> Outcome:
     began = clock.now()
     recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, Engine)
     shard = _shard(arguments.shard)
-    from rephrase_worker.generate import Job, final_report, generate
-    from rephrase_worker.telemetry import Telemetry, address
+    from rephrase_worker.generate.shard import Job, final_report, generate
+    from rephrase_worker.report.telemetry import Telemetry, address
 
     job = Job(
         recipe=recipe, engine=engine, shard=shard, pod_uid=os.environ.get("POD_UID") or uuid.uuid4().hex

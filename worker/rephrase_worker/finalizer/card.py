@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from rephrase_worker import finalizer_figures as figures
 from rephrase_worker import layout
+from rephrase_worker.finalizer import figures
 from rephrase_worker.manifests import Account
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import Recipe

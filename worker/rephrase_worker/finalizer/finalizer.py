@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rephrase_worker import layout, manifests
-from rephrase_worker.finalizer_card import card
-from rephrase_worker.finalizer_report import report
+from rephrase_worker.finalizer.card import card
+from rephrase_worker.finalizer.report import report
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.plan import Plan
 from rephrase_worker.planner import read_plan, read_shard

@@ -20,19 +20,19 @@ from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.engine import Engine as RunningEngine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
 from rephrase_worker.engine.vllm import VllmEngine, set_environment
-from rephrase_worker.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.generate.render import Renderer, check_templates
+from rephrase_worker.generate.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
+from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import Plan, ShardPlan
-from rephrase_worker.progress import Progress
-from rephrase_worker.readers import ShardReader
-from rephrase_worker.render import Renderer, check_templates
+from rephrase_worker.report.progress import Progress
 from rephrase_worker.samples import Sample
 from rephrase_worker.signals import on_sigterm, terminate
 from rephrase_worker.sink import Committed, ShardSink
+from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Engine, ExitCode, Reason, Recipe, ShardReport, WorkerError
 from rephrase_worker.store import Store
-from rephrase_worker.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
-from rephrase_worker.work import Rows
 
 DEFAULT_GRACE_SECONDS = 25.0
 """Of $TERMINATION_GRACE_SECONDS: how long requests in flight may go on after SIGTERM."""

@@ -15,9 +15,10 @@ import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from rephrase_worker import readers_jsonl, readers_parquet, sources
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
-from rephrase_worker.readers_row import Row
+from rephrase_worker.source import jsonl, parquet
+from rephrase_worker.source.files import etag, is_undecodable, open_filesystem
+from rephrase_worker.source.row import Row
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
 
 
@@ -68,13 +69,13 @@ def _read(root: str, range_: Range, source: Source) -> Iterator[Row]:
     with _open_as_planned(uri, planned) as file:
         try:
             if planned.format == "parquet":
-                yield from readers_parquet.rows(file, range_, source)
+                yield from parquet.rows(file, range_, source)
             elif planned.compression is None:
-                yield from readers_jsonl.plain_rows(file, range_, source)
+                yield from jsonl.plain_rows(file, range_, source)
             else:
-                yield from readers_jsonl.compressed_rows(file, planned.compression, source)
+                yield from jsonl.compressed_rows(file, planned.compression, source)
         except (pa.ArrowException, OSError) as error:
-            if not sources.is_undecodable(error):
+            if not is_undecodable(error):
                 raise _unreachable(uri, error) from error
             raise WorkerError(
                 Reason.SOURCE_UNREADABLE,
@@ -85,10 +86,10 @@ def _read(root: str, range_: Range, source: Source) -> Iterator[Row]:
 
 def _open_as_planned(uri: str, planned: SourceFile) -> IO[bytes]:
     """Opens the file after making sure, with fresh information, that it is the one that was planned."""
-    fs, path = sources.open_filesystem(uri)
+    fs, path = open_filesystem(uri)
     try:
         info = fs.info(path)
-        if int(info["size"]) != planned.size or sources.etag(info) != planned.etag:
+        if int(info["size"]) != planned.size or etag(info) != planned.etag:
             raise WorkerError(
                 Reason.SOURCE_CHANGED,
                 f"{uri} has changed since the job was planned ({planned.size} bytes then, {info['size']} "

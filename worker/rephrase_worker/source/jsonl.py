@@ -6,9 +6,9 @@ import io
 from collections.abc import Iterator
 from typing import IO, Literal
 
-from rephrase_worker import sources_lines
 from rephrase_worker.plan import Range
-from rephrase_worker.readers_row import Row
+from rephrase_worker.source import lines
+from rephrase_worker.source.row import Row
 from rephrase_worker.spec import Source
 
 _SKIP_BYTES = 1 << 20
@@ -16,13 +16,13 @@ _SKIP_BYTES = 1 << 20
 
 def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
     """Documents whose line's first byte lies in the range. Position: offset of that byte."""
-    with sources_lines.buffered(file) as stream:
+    with lines.buffered(file) as stream:
         position = _first_line(stream, range_.start)
         while range_.end is None or position < range_.end:
             line = stream.readline()
             if not line:
                 return
-            content = sources_lines.content(line, first_of_file=position == 0)
+            content = lines.content(line, first_of_file=position == 0)
             if content:
                 yield _row(position, content, source)
             position += len(line)
@@ -44,9 +44,9 @@ def _first_line(stream: io.BufferedReader, start: int) -> int:
 
 def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], source: Source) -> Iterator[Row]:
     """All documents of a compressed file. Position: line number from 0, blank lines counted."""
-    with sources_lines.decompressed(file, compression) as stream:
-        for number, line in enumerate(sources_lines.lines(stream)):
-            content = sources_lines.content(line, first_of_file=number == 0)
+    with lines.decompressed(file, compression) as stream:
+        for number, line in enumerate(lines.lines(stream)):
+            content = lines.content(line, first_of_file=number == 0)
             if content:
                 yield _row(number, content, source)
 
@@ -54,12 +54,12 @@ def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], sourc
 def _row(position: int, content: bytes, source: Source) -> Row:
     id_ = None
     try:
-        record = sources_lines.parse(content)
+        record = lines.parse(content)
         id_ = _id(record.get(source.id_field)) if source.id_field is not None else None
-        return Row(position, id_, sources_lines.text_of(record, source.text_field), None)
-    except sources_lines.UnusableDocumentError as error:
+        return Row(position, id_, lines.text_of(record, source.text_field), None)
+    except lines.UnusableDocumentError as error:
         return Row(position, id_, "", str(error))
 
 
 def _id(value: object) -> str | None:
-    return None if value is None else sources_lines.without_surrogates(str(value))
+    return None if value is None else lines.without_surrogates(str(value))

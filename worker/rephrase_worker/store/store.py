@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, TypeVar, cast
 from datatrove.io import DataFolder
 from fsspec.implementations.local import LocalFileSystem
 
-from rephrase_worker import store_local
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
-from rephrase_worker.store_errors import planning_exit_code, store_code
+from rephrase_worker.store import atomic
+from rephrase_worker.store.errors import planning_exit_code, store_code
 
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
@@ -54,13 +54,13 @@ class Store:
     def create(self, path: str, data: bytes) -> bool:
         """Creates the file if it is not there. False when it is: then nothing has changed."""
         if self._local:
-            return self._write(path, lambda: store_local.create(self._local_path(path), data))
+            return self._write(path, lambda: atomic.create(self._local_path(path), data))
         return self._write(path, lambda: self._create_object(lambda: self._pipe(path, data, "create")))
 
     def create_from_file(self, path: str, local: Path) -> bool:
         """Like `create`, with the content of a local file, which stays where it is."""
         if self._local:
-            return self._write(path, lambda: store_local.create_from_file(self._local_path(path), local))
+            return self._write(path, lambda: atomic.create_from_file(self._local_path(path), local))
 
         def put() -> None:
             self._folder.put_file(str(local), path, mode="create")
@@ -70,7 +70,7 @@ class Store:
     def replace(self, path: str, data: bytes) -> None:
         """Writes the file atomically, over what is there. Only for what can be derived again."""
         if self._local:
-            self._write(path, lambda: store_local.replace(self._local_path(path), data))
+            self._write(path, lambda: atomic.replace(self._local_path(path), data))
         else:
             self._write(path, lambda: self._pipe(path, data, "overwrite"))
 
@@ -102,7 +102,7 @@ class Store:
         except FileNotFoundError:
             return []
         names = [posixpath.basename(entry["name"]) for entry in entries if entry["type"] == "file"]
-        return sorted(f"{folder}/{name}" for name in names if name and not store_local.is_temporary(name))
+        return sorted(f"{folder}/{name}" for name in names if name and not atomic.is_temporary(name))
 
     def remove(self, path: str) -> None:
         """Removes the file. It is no error when it is gone already."""
@@ -112,14 +112,14 @@ class Store:
         """Removes the folder with everything in it. It is no error when it is gone already."""
         self._folder.fs.invalidate_cache()
         if self._local:
-            self._remove(folder, lambda: store_local.remove_tree(self._local_path(folder)))
+            self._remove(folder, lambda: atomic.remove_tree(self._local_path(folder)))
         else:
             self._remove(folder, lambda: self._folder.rm(folder, recursive=True))
 
     def remove_temporary(self, folder: str) -> None:
         """Removes what killed writers left in the folder. Object stores have nothing of the kind."""
         if self._local:
-            self._write(folder, lambda: store_local.remove_temporary(self._local_path(folder)))
+            self._write(folder, lambda: atomic.remove_temporary(self._local_path(folder)))
 
     def _local_path(self, path: str) -> Path:
         return Path(self._folder.resolve_paths(path))

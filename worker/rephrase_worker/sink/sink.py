@@ -20,10 +20,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rephrase_worker import layout, sink_merge
+from rephrase_worker import layout
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.samples import Key, Sample, error_code, to_table
+from rephrase_worker.sink import merge
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
@@ -103,7 +104,7 @@ class ShardSink:
         finished = self.manifest()
         if finished is not None:
             return finished
-        expected = sink_merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
+        expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
         for prompt in self._recipe.prompts:
             path = layout.sample_file(prompt.name, self._shard)
             if not self._store.exists(path):
@@ -113,7 +114,7 @@ class ShardSink:
             shard=self._shard,
             documents=len(positions),
             prompts={
-                prompt.name: sink_merge.account(
+                prompt.name: merge.account(
                     self._store, layout.sample_file(prompt.name, self._shard), self._files, expected
                 )
                 for prompt in self._recipe.prompts
@@ -127,14 +128,14 @@ class ShardSink:
             )
         return winner
 
-    def _merge(self, prompt: str, path: str, expected: sink_merge.Keys) -> None:
+    def _merge(self, prompt: str, path: str, expected: merge.Keys) -> None:
         tables = [
             self._read_segment(segment, None, filters=[("prompt", "==", prompt)])
             for segment in self._segments()
         ]
         with tempfile.TemporaryDirectory(prefix="rephrase-merge-") as folder:
             local = Path(folder) / "merged.parquet"
-            sink_merge.write_merged(tables, self._files, expected, prompt, local)
+            merge.write_merged(tables, self._files, expected, prompt, local)
             self._store.create_from_file(path, local)
 
     def _segments(self) -> list[str]:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from rephrase_worker import sources_lines
 from rephrase_worker.plan import SourceFile
-from rephrase_worker.sources import FoundFile, is_undecodable
+from rephrase_worker.source import lines
+from rephrase_worker.source.files import FoundFile, is_undecodable
 from rephrase_worker.spec import Reason, Source, WorkerError
 
 COUNTED_BYTES = 64 << 20
@@ -126,7 +126,7 @@ def _inspect_jsonl(found: FoundFile, file: IO[bytes], source: Source) -> tuple[i
     head, consumed = (raw, len(raw)) if found.compression is None else _decompress_start(found, raw)
     sample = _whole_lines(head)
     _check_lines(found, sample, source)
-    documents = sum(1 for line in sample if sources_lines.content(line, first_of_file=False))
+    documents = sum(1 for line in sample if lines.content(line, first_of_file=False))
     bytes_per_document = consumed * sum(map(len, sample)) / max(1, len(head)) / max(1, documents)
     return max(1, round(found.size / max(1.0, bytes_per_document))), False
 
@@ -134,22 +134,20 @@ def _inspect_jsonl(found: FoundFile, file: IO[bytes], source: Source) -> tuple[i
 def _count(found: FoundFile, file: IO[bytes], source: Source) -> int:
     """Exact number of documents; the first lines are checked in passing."""
     opened = (
-        sources_lines.buffered(file)
-        if found.compression is None
-        else sources_lines.decompressed(file, found.compression)
+        lines.buffered(file) if found.compression is None else lines.decompressed(file, found.compression)
     )
     sample: list[bytes] = []
     documents = 0
     checked = False
     try:
         with opened as stream:
-            for number, line in enumerate(sources_lines.lines(stream)):
+            for number, line in enumerate(lines.lines(stream)):
                 if number < SAMPLE_LINES:
                     sample.append(line)
                 elif not checked:
                     _check_lines(found, sample, source)
                     checked = True
-                documents += bool(sources_lines.content(line, first_of_file=number == 0))
+                documents += bool(lines.content(line, first_of_file=number == 0))
     except OSError as error:
         if not is_undecodable(error):
             raise
@@ -217,13 +215,13 @@ def _zstd_frame() -> _Decompressor:
 
 def _whole_lines(head: bytes) -> list[bytes]:
     """The lines of a file's start without the last, which is cut; a single cut line is kept."""
-    lines = [part + b"\n" for part in head.split(b"\n")]
-    return lines[:-1] if len(lines) > 1 else [head]
+    found = [part + b"\n" for part in head.split(b"\n")]
+    return found[:-1] if len(found) > 1 else [head]
 
 
-def _check_lines(found: FoundFile, lines: Sequence[bytes], source: Source) -> None:
+def _check_lines(found: FoundFile, sample: Sequence[bytes], source: Source) -> None:
     """Raises when no line of a file's start is a JSON object, or none has the text field."""
-    contents = [sources_lines.content(line, first_of_file=number == 0) for number, line in enumerate(lines)]
+    contents = [lines.content(line, first_of_file=number == 0) for number, line in enumerate(sample)]
     contents = [content for content in contents if content][:SAMPLE_LINES]
     if not contents:
         return
@@ -231,8 +229,8 @@ def _check_lines(found: FoundFile, lines: Sequence[bytes], source: Source) -> No
     problems: list[str] = []
     for content in contents:
         try:
-            records.append(sources_lines.parse(content))
-        except sources_lines.UnusableDocumentError as error:
+            records.append(lines.parse(content))
+        except lines.UnusableDocumentError as error:
             problems.append(str(error))
     if not records:
         if len(contents) == 1 and len(contents[0]) >= SAMPLE_BYTES and contents[0].startswith(b"{"):

@@ -1,7 +1,7 @@
 """Finding a source's files: a file, a folder or a glob on any file system becomes a sorted list.
 
 Nothing is opened here. What a file is goes by its suffix, or by `source.format` when that is set;
-whether that is true is for `sources_inspect` to find out.
+whether that is true is for `inspection` to find out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import has_magic, url_to_fs
 
 from rephrase_worker.spec import Reason, Source, WorkerError
-from rephrase_worker.store_errors import planning_exit_code
+from rephrase_worker.store.errors import planning_exit_code
 
 Format = Literal["parquet", "jsonl"]
 Compression = Literal["gzip", "zstd"]

@@ -19,7 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rephrase_worker.progress import Progress
+from rephrase_worker.report.progress import Progress
 from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
 
 PREFIX = "rephrase_worker"

@@ -8,9 +8,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rephrase_worker import sources_lines
 from rephrase_worker.plan import Range
-from rephrase_worker.readers_row import Row
+from rephrase_worker.source import lines
+from rephrase_worker.source.row import Row
 from rephrase_worker.spec import Source
 
 _BATCH_ROWS = 64
@@ -70,17 +70,17 @@ def _row(position: int, id_: Any, text: Any, source: Source) -> Row:
     name = id_.decode(errors="replace") if isinstance(id_, bytes) else None if id_ is None else str(id_)
     try:
         return Row(position, name, _text(text, source.text_field), None)
-    except sources_lines.UnusableDocumentError as error:
+    except lines.UnusableDocumentError as error:
         return Row(position, name, "", str(error))
 
 
 def _text(value: bytes | None, field: str) -> str:
     if value is None:
-        raise sources_lines.UnusableDocumentError("missing_text", f"the column {field} is null")
+        raise lines.UnusableDocumentError("missing_text", f"the column {field} is null")
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
-        raise sources_lines.UnusableDocumentError(
+        raise lines.UnusableDocumentError(
             "not_utf8", f"byte {error.start} of the text is not UTF-8"
         ) from error
-    return sources_lines.checked(text)
+    return lines.checked(text)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rephrase_worker.plan import Range, ShardPlan, SourceFile, SourceListing
-from rephrase_worker.planner_throughput import documents_per_gpu_hour
+from rephrase_worker.planner.throughput import documents_per_gpu_hour
 from rephrase_worker.spec import Recipe
 
 MAX_SHARDS = 100_000

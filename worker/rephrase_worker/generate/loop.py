@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from rephrase_worker.clock import Clock
 from rephrase_worker.engine import Engine, EngineDiedError, RequestFailedError
-from rephrase_worker.prefetch import Prefetch
-from rephrase_worker.progress import Progress
-from rephrase_worker.render import DocumentError, Renderer
+from rephrase_worker.generate.prefetch import Prefetch
+from rephrase_worker.generate.render import DocumentError, Renderer
+from rephrase_worker.generate.watchdog import Watchdog
+from rephrase_worker.generate.window import Window, default_limit
+from rephrase_worker.generate.work import Rows, Work, source_of
+from rephrase_worker.report.progress import Progress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import Reason, WorkerError
-from rephrase_worker.watchdog import Watchdog
-from rephrase_worker.window import Window, default_limit
-from rephrase_worker.work import Rows, Work, source_of
 
 if TYPE_CHECKING:
     from datatrove.data import Document

@@ -11,14 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
-from rephrase_worker import layout, sources, sources_inspect
+from rephrase_worker import layout
 from rephrase_worker.plan import Plan, ShardPlan, SourceFile, SourceListing
-from rephrase_worker.planner_model import pin_dataset, pin_model
-from rephrase_worker.planner_sharding import shard, total_documents
-from rephrase_worker.sources import FoundFile
+from rephrase_worker.planner.pinning import pin_dataset, pin_model
+from rephrase_worker.planner.sharding import shard, total_documents
+from rephrase_worker.source import inspection
+from rephrase_worker.source.files import FoundFile, find_files, open_filesystem
 from rephrase_worker.spec import PlanReport, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store
-from rephrase_worker.store_errors import planning_exit_code
+from rephrase_worker.store.errors import planning_exit_code
 
 _THREADS = 16
 """Footers are small and far away: reading them is waiting."""
@@ -133,7 +134,7 @@ def _differences(one: Recipe, other: Recipe) -> str:
 def _list_source(recipe: Recipe) -> SourceListing:
     """The source's files as they are now, pinned; the model pinned with them."""
     uri, revision = pin_dataset(recipe.source)
-    root, found = sources.find_files(recipe.source, uri)
+    root, found = find_files(recipe.source, uri)
     files = _inspect_all(root, found, recipe.source)
     if not any(file.documents for file in files):
         raise WorkerError(
@@ -147,10 +148,10 @@ def _inspect_all(root: str, found: list[FoundFile], source: Source) -> list[Sour
     """Looks into all files at once. The error that is raised is that of the first bad file in order."""
 
     def inspect(file: FoundFile) -> SourceFile:
-        fs, path = sources.open_filesystem(f"{root.rstrip('/')}/{file.path}")
+        fs, path = open_filesystem(f"{root.rstrip('/')}/{file.path}")
         try:
             with fs.open(path, "rb") as content:
-                return sources_inspect.inspect(file, content, source)
+                return inspection.inspect(file, content, source)
         except OSError as error:
             raise WorkerError(
                 Reason.SOURCE_UNREADABLE,

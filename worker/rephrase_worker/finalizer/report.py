@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from rephrase_worker import finalizer_figures as figures
+from rephrase_worker.finalizer import figures
 from rephrase_worker.manifests import Account
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import Recipe

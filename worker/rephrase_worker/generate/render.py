@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rephrase_worker.generate.tokenizer import Tokenizer
 from rephrase_worker.spec import PLACEHOLDER, Prompt, Reason, WorkerError
-from rephrase_worker.tokenizer import Tokenizer
 
 _FIRST_LOOK = 8
 """Characters per token of room that are tokenised at first; the mean of web text is 3 to 5."""

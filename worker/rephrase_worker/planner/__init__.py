@@ -1,0 +1,8 @@
+"""`rephrase-worker plan`: the source is listed once, revisions are pinned, and the shards are frozen.
+
+`planner` does it and reads plans back; `sharding` cuts by what `throughput` expects; `pinning` asks the Hub.
+"""
+
+from rephrase_worker.planner.planner import plan, read_plan, read_shard
+
+__all__ = ["plan", "read_plan", "read_shard"]

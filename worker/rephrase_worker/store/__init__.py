@@ -1,0 +1,8 @@
+"""The destination: files that appear whole or not at all, and are never overwritten.
+
+`store` is the folder on any file system, `atomic` how local ones create files, `errors` what a failure means.
+"""
+
+from rephrase_worker.store.store import Store
+
+__all__ = ["Store"]
