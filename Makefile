@@ -48,10 +48,10 @@ lint: setup ## Check format, style, types and the direction of imports
 	@.venv/bin/lint-imports --no-logo
 
 generate: setup ## Write the CRDs from the API types
-	@$(RUN) -m rephrase_operator.crd --write
+	@$(RUN) -m rephrase_operator.api.crd --write
 
 check-generated: setup
-	@$(RUN) -m rephrase_operator.crd --check
+	@$(RUN) -m rephrase_operator.api.crd --check
 
 lock: setup ## Write requirements/ from .venv
 	@$(RUN) scripts/lock.py

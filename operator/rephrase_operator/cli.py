@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: settings.Settings) -> int:
-    from rephrase_operator.leader import LeadershipLostError
-    from rephrase_operator.serving import serve
+    from rephrase_operator.cluster.leader import LeadershipLostError
+    from rephrase_operator.runtime.serving import serve
 
     logging.basicConfig(
         level=chosen.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -46,7 +46,7 @@ def _run(chosen: settings.Settings) -> int:
 
 
 def _watch(parsed: argparse.Namespace) -> int:
-    from rephrase_operator.watching import watch
+    from rephrase_operator.commands.watch import watch
 
     return asyncio.run(watch(parsed.name, parsed.namespace))
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rephrase_operator import decision as do
 from rephrase_operator.api import parse_spec
-from rephrase_operator.decision import Decision
-from rephrase_operator.events import Event
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.observed import (
+from rephrase_operator.api.status import Phase, RephraseJobStatus
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
     ConfigView,
@@ -22,10 +20,12 @@ from rephrase_operator.observed import (
     PodView,
     Step,
 )
-from rephrase_operator.prompts import LibraryPrompt
-from rephrase_operator.reconcile import reconcile
+from rephrase_operator.reconcile import decision as do
+from rephrase_operator.reconcile.decision import Decision
+from rephrase_operator.reconcile.events import Event
+from rephrase_operator.reconcile.library import LibraryPrompt
+from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.settings import Settings
-from rephrase_operator.status import Phase, RephraseJobStatus
 from rephrase_worker.spec import (
     ENGINE_FILE,
     RECIPE_FILE,

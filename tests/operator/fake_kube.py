@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from rephrase_operator.kube import ApiError
+from rephrase_operator.cluster.kube import ApiError
 
 
 def merged(target: Any, patch: Any) -> Any:

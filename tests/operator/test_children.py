@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rephrase_operator import children
+from rephrase_operator.reconcile import children
 from rephrase_operator.settings import Settings
 from tests.operator.builders import LIBRARY, World, spec_of
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rephrase_operator import controller as controller_module
-from rephrase_operator.controller import Controller
-from rephrase_operator.kube import ApiError
-from rephrase_operator.metrics import Metrics
+from rephrase_operator.cluster.kube import ApiError
+from rephrase_operator.runtime import controller as controller_module
+from rephrase_operator.runtime.controller import Controller
+from rephrase_operator.runtime.metrics import Metrics
 from rephrase_operator.settings import Settings
 from tests.operator.builders import spec_of
 from tests.operator.fake_kube import FakeKube

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_operator.observed import Step
-from rephrase_operator.status import Phase
+from rephrase_operator.api.status import Phase
+from rephrase_operator.observed.views import Step
 from tests.operator.builders import World
 
 SHARDS = 3

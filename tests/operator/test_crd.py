@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rephrase_operator import api, crd
-from rephrase_operator.prompts import library
-from rephrase_operator.status import RephraseJobStatus
+from rephrase_operator import api
+from rephrase_operator.api import crd
+from rephrase_operator.api.status import RephraseJobStatus
+from rephrase_operator.reconcile.library import library
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("rephrasejob-*.yaml"))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_operator.intervals import Intervals
+from rephrase_operator.observed.intervals import Intervals
 
 numbers = st.sets(st.integers(0, 60))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rephrase_operator.kube import ApiError
-from rephrase_operator.leader import LeadershipLostError, Lease, lead
+from rephrase_operator.cluster.kube import ApiError
+from rephrase_operator.cluster.leader import LeadershipLostError, Lease, lead
 from rephrase_operator.settings import Settings
 from tests.operator.fake_kube import FakeKube
 

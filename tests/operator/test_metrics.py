@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rephrase_operator.metrics import Metrics
+from rephrase_operator.runtime.metrics import Metrics
 from tests.operator.builders import World
 
 KEY = ("default", "books")

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from rephrase_operator import kube, mirror
-from rephrase_operator.kube import ApiError
-from rephrase_operator.mirror import Key, Mirror
-from rephrase_operator.observed import JobView, view_job
+from rephrase_operator.cluster import kube, mirror
+from rephrase_operator.cluster.kube import ApiError
+from rephrase_operator.cluster.mirror import Key, Mirror
+from rephrase_operator.observed.views import JobView, view_job
 from tests.operator.fake_kube import FakeKube
 
 KEY = ("default", "books")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_operator.observed import LiveReport
-from rephrase_operator.progress import duration, percent
+from rephrase_operator.api.status import Progress
+from rephrase_operator.observed.progress import duration, percent
+from rephrase_operator.observed.views import LiveReport
 from rephrase_operator.settings import Settings
-from rephrase_operator.status import Progress
 from tests.operator.builders import World, shard_report, spec_of
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from rephrase_operator.conditions import Type
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.observed import Step
-from rephrase_operator.reconcile import reconcile
-from rephrase_operator.status import Phase
+from rephrase_operator.api.conditions import Type
+from rephrase_operator.api.status import Phase
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.views import Step
+from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_worker.spec import FinalReport, PlanReport, Reason, Recipe
 from tests.operator.builders import START, World, spec_of
 

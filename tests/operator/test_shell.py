@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rephrase_operator.display import line, screen
-from rephrase_operator.kube import merge_patch
-from rephrase_operator.observed import PodView
-from rephrase_operator.polling import Poller
-from rephrase_operator.statuswrite import material
-from rephrase_operator.workqueue import WorkQueue
+from rephrase_operator.cluster.kube import merge_patch
+from rephrase_operator.commands.display import line, screen
+from rephrase_operator.observed.views import PodView
+from rephrase_operator.runtime.polling import Poller
+from rephrase_operator.runtime.statuswrite import material
+from rephrase_operator.runtime.workqueue import WorkQueue
 from rephrase_worker.spec import PROGRESS_LIMIT_BYTES, WORKER_PORT
 from tests.operator.builders import START, World, shard_report
 from tests.operator.fake_kube import merged

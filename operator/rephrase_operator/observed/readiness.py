@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rephrase_operator.conditions import Why
-from rephrase_operator.observed import JobView, PodView
+from rephrase_operator.api.conditions import Why
+from rephrase_operator.observed.views import JobView, PodView
 
 PATIENCE = timedelta(minutes=1)
 """How long a Job may take to make its pods before it is called trouble."""

@@ -12,8 +12,8 @@ from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rephrase_operator.mirror import Key
-from rephrase_operator.status import Phase
+from rephrase_operator.api.status import Phase
+from rephrase_operator.cluster.mirror import Key
 
 _GAUGES = (
     ("rephrase_job_progress_ratio", "Share of the samples that are done.", "ratio"),

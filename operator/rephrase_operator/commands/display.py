@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rephrase_operator.status import Phase, Progress, RephraseJobStatus
+from rephrase_operator.api.status import Phase, Progress, RephraseJobStatus
 
 _COLOURS = {Phase.SUCCEEDED: "green", Phase.FAILED: "red", Phase.SUSPENDED: "yellow"}
 _FAILURES_SHOWN = 3

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rephrase_operator.cel import Rule
+from rephrase_operator.api.cel import Rule
 from rephrase_worker import spec
 from rephrase_worker.spec import Contract
 

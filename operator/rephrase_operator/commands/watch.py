@@ -11,10 +11,10 @@ from kubernetes.aio import client, config
 from rich.console import Console
 from rich.live import Live
 
-from rephrase_operator import kube
-from rephrase_operator.display import line, screen
-from rephrase_operator.kube import ApiError, Kube
-from rephrase_operator.status import Phase, RephraseJobStatus, parse_status
+from rephrase_operator.api.status import Phase, RephraseJobStatus, parse_status
+from rephrase_operator.cluster import kube
+from rephrase_operator.cluster.kube import ApiError, Kube
+from rephrase_operator.commands.display import line, screen
 
 RETRY_SECONDS = 1.0
 

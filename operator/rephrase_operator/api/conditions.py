@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from rephrase_operator.status import Condition
+from rephrase_operator.api.status import Condition
 
 
 class Type(StrEnum):

@@ -16,10 +16,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from rephrase_operator import children, conditions
-from rephrase_operator.accounting import explain
-from rephrase_operator.conditions import Type, Why
-from rephrase_operator.decision import (
+from rephrase_operator.api import conditions
+from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.status import Phase, PlanSummary
+from rephrase_operator.observed.accounting import explain
+from rephrase_operator.observed.progress import conclude
+from rephrase_operator.observed.readiness import assess
+from rephrase_operator.observed.views import JobObject, Observed, Step, read_report
+from rephrase_operator.reconcile import children
+from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
     CreateJob,
     Decision,
@@ -28,14 +33,10 @@ from rephrase_operator.decision import (
     PatchConfigMap,
     PatchJob,
 )
-from rephrase_operator.draft import Draft, started
-from rephrase_operator.generating import SETTLE, generate, hold_engine
-from rephrase_operator.observed import JobObject, Observed, Step, read_report
-from rephrase_operator.progress import conclude
-from rephrase_operator.prompts import LibraryPrompt
-from rephrase_operator.readiness import assess
+from rephrase_operator.reconcile.draft import Draft, started
+from rephrase_operator.reconcile.generating import SETTLE, generate, hold_engine
+from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.settings import Settings
-from rephrase_operator.status import Phase, PlanSummary
 from rephrase_worker.spec import ENGINE_FILE, FinalReport, PlanReport
 
 WAIT_SECONDS = 5.0

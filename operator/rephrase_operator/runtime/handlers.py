@@ -14,7 +14,7 @@ from typing import Any
 import kopf
 
 from rephrase_operator import api
-from rephrase_operator.controller import Controller
+from rephrase_operator.runtime.controller import Controller
 from rephrase_operator.settings import Settings
 
 

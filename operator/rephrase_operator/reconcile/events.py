@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rephrase_operator.conditions import Type, Why
-from rephrase_operator.status import Condition, Phase, RephraseJobStatus
+from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.status import Condition, Phase, RephraseJobStatus
 
 MAX_SHARD_EVENTS = 5
 """Failed attempts that one pass tells of; `status.failures` has them all."""

@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from rephrase_operator import kube
-from rephrase_operator.kube import ApiError, Kube
+from rephrase_operator.cluster import kube
+from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.settings import LEASE_NAME, Settings
 
 log = logging.getLogger(__name__)

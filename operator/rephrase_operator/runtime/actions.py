@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rephrase_operator import api, kube
-from rephrase_operator import decision as do
-from rephrase_operator.children import config_name
-from rephrase_operator.events import Event
-from rephrase_operator.kube import MERGE_PATCH, ApiError, Kube
-from rephrase_operator.mirror import Key
-from rephrase_operator.observed import ConfigView, JobObject, view_config
+from rephrase_operator import api
+from rephrase_operator.cluster import kube
+from rephrase_operator.cluster.kube import MERGE_PATCH, ApiError, Kube
+from rephrase_operator.cluster.mirror import Key
+from rephrase_operator.observed.views import ConfigView, JobObject, view_config
+from rephrase_operator.reconcile import decision as do
+from rephrase_operator.reconcile.children import config_name
+from rephrase_operator.reconcile.events import Event
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ENGINE_FILE, RECIPE_FILE
 

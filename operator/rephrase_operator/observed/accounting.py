@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.observed import PodView, read_failure, read_report
-from rephrase_operator.status import ERROR_CODES_LIMIT, FAILURES_LIMIT, PODS_LIMIT, Account, ShardFailure
+from rephrase_operator.api.status import ERROR_CODES_LIMIT, FAILURES_LIMIT, PODS_LIMIT, Account, ShardFailure
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.views import PodView, read_failure, read_report
 from rephrase_worker.spec import ShardReport
 
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 import aiohttp
 
-from rephrase_operator.mirror import Key
-from rephrase_operator.observed import LiveReport, PodView, read_report
+from rephrase_operator.cluster.mirror import Key
+from rephrase_operator.observed.views import LiveReport, PodView, read_report
 from rephrase_worker.spec import PROGRESS_LIMIT_BYTES, WORKER_PORT, ShardReport
 
 log = logging.getLogger(__name__)

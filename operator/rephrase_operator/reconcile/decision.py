@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rephrase_operator.events import Event
-from rephrase_operator.status import RephraseJobStatus
+from rephrase_operator.api.status import RephraseJobStatus
+from rephrase_operator.reconcile.events import Event
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rephrase_operator import children, conditions
-from rephrase_operator.accounting import count_failures, exhausted, explain, fold, forgive
-from rephrase_operator.conditions import Type, Why
-from rephrase_operator.decision import CreateJob, DeleteJob, PatchJob
-from rephrase_operator.draft import Draft
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.observed import ANNOTATION_HASH, JobView, PodView, Step
-from rephrase_operator.progress import error_ratio, measure
-from rephrase_operator.readiness import Readiness, assess
-from rephrase_operator.status import Account, Phase, PlanSummary, Progress, Shards
+from rephrase_operator.api import conditions
+from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.status import Account, Phase, PlanSummary, Progress, Shards
+from rephrase_operator.observed.accounting import count_failures, exhausted, explain, fold, forgive
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.progress import error_ratio, measure
+from rephrase_operator.observed.readiness import Readiness, assess
+from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
+from rephrase_operator.reconcile import children
+from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
+from rephrase_operator.reconcile.draft import Draft
 from rephrase_worker.spec import ExitCode
 
 SETTLE = timedelta(seconds=10)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rephrase_operator import api
-from rephrase_operator.observed import (
+from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
     LABEL_JOB,
@@ -21,7 +21,7 @@ from rephrase_operator.observed import (
     JobObject,
     Step,
 )
-from rephrase_operator.prompts import LibraryPrompt
+from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import (
     ENGINE_FILE,

@@ -8,11 +8,12 @@ import signal
 
 from aiohttp import web
 
-from rephrase_operator import handlers, kube
-from rephrase_operator.controller import Controller
-from rephrase_operator.kube import ApiError, Kube
-from rephrase_operator.leader import lead
-from rephrase_operator.metrics import Metrics
+from rephrase_operator.cluster import kube
+from rephrase_operator.cluster.kube import ApiError, Kube
+from rephrase_operator.cluster.leader import lead
+from rephrase_operator.runtime import handlers
+from rephrase_operator.runtime.controller import Controller
+from rephrase_operator.runtime.metrics import Metrics
 from rephrase_operator.settings import Settings
 
 log = logging.getLogger(__name__)

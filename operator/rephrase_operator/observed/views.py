@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from rephrase_operator import api
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.status import RephraseJobStatus
+from rephrase_operator.api.status import RephraseJobStatus
+from rephrase_operator.observed.intervals import Intervals
 from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, ShardReport
 
 LABEL_JOB = f"{api.GROUP}/job"

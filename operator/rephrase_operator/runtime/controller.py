@@ -17,12 +17,10 @@ from typing import Any
 
 import aiohttp
 
-from rephrase_operator import kube
-from rephrase_operator.actions import Actor
-from rephrase_operator.kube import ApiError, Kube
-from rephrase_operator.metrics import Metrics
-from rephrase_operator.mirror import Key, Mirror
-from rephrase_operator.observed import (
+from rephrase_operator.cluster import kube
+from rephrase_operator.cluster.kube import ApiError, Kube
+from rephrase_operator.cluster.mirror import Key, Mirror
+from rephrase_operator.observed.views import (
     JobObject,
     JobView,
     Observed,
@@ -31,12 +29,14 @@ from rephrase_operator.observed import (
     view_pod,
     view_rephrase_job,
 )
-from rephrase_operator.polling import Poller
-from rephrase_operator.prompts import library
-from rephrase_operator.reconcile import reconcile
+from rephrase_operator.reconcile.library import library
+from rephrase_operator.reconcile.lifecycle import reconcile
+from rephrase_operator.runtime.actions import Actor
+from rephrase_operator.runtime.metrics import Metrics
+from rephrase_operator.runtime.polling import Poller
+from rephrase_operator.runtime.statuswrite import material
+from rephrase_operator.runtime.workqueue import WorkQueue
 from rephrase_operator.settings import Settings
-from rephrase_operator.statuswrite import material
-from rephrase_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rephrase_operator import conditions
-from rephrase_operator.api import RephraseJobSpec
-from rephrase_operator.children import gpus_per_worker
-from rephrase_operator.conditions import Type, Why
-from rephrase_operator.decision import Action, Decision
-from rephrase_operator.events import transitions
-from rephrase_operator.observed import JobObject, Observed
-from rephrase_operator.progress import rest
-from rephrase_operator.prompts import LibraryPrompt
+from rephrase_operator.api import RephraseJobSpec, conditions
+from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
+from rephrase_operator.observed.progress import rest
+from rephrase_operator.observed.views import JobObject, Observed
+from rephrase_operator.reconcile.children import gpus_per_worker
+from rephrase_operator.reconcile.decision import Action, Decision
+from rephrase_operator.reconcile.events import transitions
+from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.settings import Settings
-from rephrase_operator.status import Condition, Generating, Phase, RephraseJobStatus
 
 
 class Draft:

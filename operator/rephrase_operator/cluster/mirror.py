@@ -14,8 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
 
-from rephrase_operator.kube import ApiError, Kube
-from rephrase_operator.observed import LABEL_JOB
+from rephrase_operator.cluster.kube import ApiError, Kube
+from rephrase_operator.observed.views import LABEL_JOB
 
 log = logging.getLogger(__name__)
 

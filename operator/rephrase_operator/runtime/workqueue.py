@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rephrase_operator.mirror import Key
+from rephrase_operator.cluster.mirror import Key
 
 
 class WorkQueue:

@@ -1,6 +1,6 @@
 """Writes the CustomResourceDefinition from the API types.
 
-`python -m rephrase_operator.crd --write` writes it, `--check` fails when the file is out of date.
+`python -m rephrase_operator.api.crd --write` writes it, `--check` fails when the file is out of date.
 The schema is structural (KEP-1111): no references, no alternatives, every object closed by what it lists.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from rephrase_operator import api
-from rephrase_operator.cel import CONTRACT_RULES, Rule
-from rephrase_operator.status import RephraseJobStatus
+from rephrase_operator.api import rephrasejob
+from rephrase_operator.api.cel import CONTRACT_RULES, Rule
+from rephrase_operator.api.status import RephraseJobStatus
 
-CRD_PATH = Path(__file__).resolve().parents[2] / "crds" / f"{api.GROUP}_{api.PLURAL}.yaml"
+CRD_PATH = Path(__file__).resolve().parents[3] / "crds" / f"{rephrasejob.GROUP}_{rephrasejob.PLURAL}.yaml"
 
-HEADER = "# Generated from operator/rephrase_operator/api.py and status.py by `make generate`. Do not edit.\n"
+HEADER = "# Generated from operator/rephrase_operator/api/ by `make generate`. Do not edit.\n"
 
 _KEPT = {
     "type",
@@ -58,7 +58,7 @@ _COLUMNS: tuple[tuple[str, str, str, int, str], ...] = (
 
 def build() -> dict[str, Any]:
     """The CustomResourceDefinition as plain data."""
-    spec_schema = structural(api.RephraseJobSpec)
+    spec_schema = structural(rephrasejob.RephraseJobSpec)
     status_schema = structural(RephraseJobStatus)
     root: dict[str, Any] = {
         "description": "A dataset to be made by rephrasing another one with a language model.",
@@ -71,18 +71,18 @@ def build() -> dict[str, Any]:
             "spec": spec_schema,
             "status": status_schema,
         },
-        "x-kubernetes-validations": [_rule(rule) for rule in api.ROOT_RULES],
+        "x-kubernetes-validations": [_rule(rule) for rule in rephrasejob.ROOT_RULES],
     }
     names = {
-        "kind": api.KIND,
-        "listKind": f"{api.KIND}List",
-        "plural": api.PLURAL,
-        "singular": api.KIND.lower(),
+        "kind": rephrasejob.KIND,
+        "listKind": f"{rephrasejob.KIND}List",
+        "plural": rephrasejob.PLURAL,
+        "singular": rephrasejob.KIND.lower(),
         "shortNames": ["rj"],
         "categories": ["rephrase"],
     }
     version = {
-        "name": api.VERSION,
+        "name": rephrasejob.VERSION,
         "served": True,
         "storage": True,
         "additionalPrinterColumns": [
@@ -103,8 +103,8 @@ def build() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{api.PLURAL}.{api.GROUP}"},
-        "spec": {"group": api.GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
+        "metadata": {"name": f"{rephrasejob.PLURAL}.{rephrasejob.GROUP}"},
+        "spec": {"group": rephrasejob.GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
 
 
@@ -188,7 +188,7 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 def _rules_of(model: type[BaseModel] | None) -> tuple[Rule, ...]:
     if model is None:
         return ()
-    if issubclass(model, api.Spec):
+    if issubclass(model, rephrasejob.Spec):
         return model.rules
     return next((rules for kind, rules in CONTRACT_RULES.items() if kind is model), ())
 
@@ -202,7 +202,7 @@ def _rule(rule: Rule) -> dict[str, str]:
 
 def main() -> int:
     """Entry point; returns 1 when `--check` finds a difference."""
-    parser = argparse.ArgumentParser(prog="python -m rephrase_operator.crd", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m rephrase_operator.api.crd", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the file")
     action.add_argument("--check", action="store_true", help="fail when the file is out of date")

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from rephrase_operator.intervals import Intervals
-from rephrase_operator.observed import LiveReport, PodView, read_report
-from rephrase_operator.status import ERROR_CODES_LIMIT, Account, Generating, PlanSummary, Progress
+from rephrase_operator.api.status import ERROR_CODES_LIMIT, Account, Generating, PlanSummary, Progress
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.views import LiveReport, PodView, read_report
 from rephrase_worker.spec import FinalReport, ShardReport
 
 STALE = timedelta(seconds=30)
