@@ -26,8 +26,7 @@ class Settings:
     """Namespaces that are served; empty: all of them."""
 
     worker_image: str = "rephrase-worker"
-    """Image of the pods of jobs that start from now on. A started job keeps the image that it started with.
-    """
+    """Image of the pods of jobs that start from now on. A job keeps the image that it started with."""
 
     accelerator_resource: str = "nvidia.com/gpu"
     """Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs."""

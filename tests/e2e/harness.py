@@ -1,5 +1,4 @@
-"""A cluster, the operator under the chart's own permissions, and jobs with real files: what the e2e tests
-stand on.
+"""What the e2e tests stand on: a cluster, the operator under the chart's own permissions, real files.
 
 Everything goes through kubectl. With REPHRASE_REAL_CLUSTER=1 and KUBECONFIG the same tests run on a real
 API server; the local cluster's kubelet then runs the pods as processes, for no node there has the images.

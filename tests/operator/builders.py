@@ -72,8 +72,9 @@ def shard_report(shard: int, **changes: Any) -> ShardReport:
 
 @dataclass
 class World:
-    """A RephraseJob and everything around it. `run` reconciles and carries out what is decided, as the shell
-    would.
+    """A RephraseJob and everything around it.
+
+    `run` reconciles and carries out what is decided, as the shell would.
     """
 
     raw: dict[str, Any] = field(default_factory=spec_of)
@@ -116,8 +117,9 @@ class World:
         return reconcile(self.job, self.seen, self.now, self.settings, self.library)
 
     def run(self, passes: int = 6) -> World:
-        """Reconcile until nothing changes any more. The status goes through JSON, as it does in the API
-        server.
+        """Reconcile until nothing changes any more.
+
+        The status goes through JSON, as it does in the API server.
         """
         for _ in range(passes):
             decided = self.decide()

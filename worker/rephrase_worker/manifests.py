@@ -27,8 +27,10 @@ class PromptAccount(Contract):
 
 
 class Manifest(Contract):
-    """`manifests/shard-00042.json`: the account of one shard, computed from its committed files and
-    written last. Its presence says that the shard is finished."""
+    """`manifests/shard-00042.json`: the account of one shard, computed from its committed files.
+
+    It is written last: its presence says that the shard is finished.
+    """
 
     schema_version: Literal[1] = 1
     recipe_hash: str

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION = 1
-"""Version of recipe, plan, segments, manifests, samples and reports. A job keeps its worker image to the
-end.
+"""Version of recipe, plan, segments, manifests, samples and reports.
+
+A job keeps its worker image to the end.
 """
 
 PLACEHOLDER = "{{document}}"
@@ -148,9 +149,9 @@ class Sharding(Contract):
         default=None,
         ge=1,
         le=10**9,
-        description="Documents per shard, all shards equal. Unset: about one GPU-hour a shard, estimated "
-        "from the model and the source, and the last shards taper to a tenth so that the job's tail is "
-        "short.",
+        description="Documents per shard, all shards equal. "
+        "Unset: about one GPU-hour a shard, estimated from the model and the source, "
+        "and the last shards taper to a tenth so that the job's tail is short.",
     )
 
 
@@ -173,8 +174,8 @@ class Engine(Contract):
 
     backend: Literal["vllm", "simulated"] = Field(
         default="vllm",
-        description="simulated writes placeholder text without any model: to try a pipeline out without a "
-        "GPU.",
+        description="simulated writes placeholder text without any model: "
+        "to try a pipeline out without a GPU.",
     )
     tensor_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share each layer.")
     pipeline_parallel_size: int = Field(
@@ -238,15 +239,15 @@ class Engine(Contract):
         default=600,
         ge=10,
         le=86_400,
-        description="A worker whose engine makes no token for this long, with requests in flight, is "
-        "restarted.",
+        description="A worker whose engine makes no token for this long, "
+        "with requests in flight, is restarted.",
     )
     commit_interval_seconds: int = Field(
         default=60,
         ge=1,
         le=3_600,
-        description="How often finished samples are committed: what a SIGKILL loses at most, beside what is "
-        "in flight.",
+        description="How often finished samples are committed: "
+        "what a SIGKILL loses at most, beside what is in flight.",
     )
 
     @property

@@ -42,8 +42,8 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
         ),
         Rule(
             "!self.uri.startsWith('hf://')",
-            "uri can't be an hf:// repository: every file would be a commit; write to object storage and "
-            "upload",
+            "uri can't be an hf:// repository: every file would be a commit; "
+            "write to object storage and upload",
             ".uri",
         ),
     ),
@@ -68,10 +68,10 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
             ".kvCacheMemoryBytes",
         ),
         Rule(
-            "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumSeqs <= "
-            "self.maxNumBatchedTokens",
-            "maxNumSeqs must not be larger than maxNumBatchedTokens: every sequence takes a token of each "
-            "step",
+            "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || "
+            "self.maxNumSeqs <= self.maxNumBatchedTokens",
+            "maxNumSeqs must not be larger than maxNumBatchedTokens: "
+            "every sequence takes a token of each step",
             ".maxNumSeqs",
         ),
     ),

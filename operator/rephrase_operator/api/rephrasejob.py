@@ -183,8 +183,8 @@ class Worker(Spec):
     env: list[EnvVar] = Field(
         default_factory=list,
         max_length=64,
-        description="Environment of the job's pods: credentials and settings of storage, the Hub and the "
-        "runtime.",
+        description="Environment of the job's pods: "
+        "credentials and settings of storage, the Hub and the runtime.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     model_cache_claim: Name | None = Field(
@@ -211,8 +211,8 @@ class FailurePolicy(Spec):
         default=None,
         ge=0,
         le=100_000,
-        description="Stop generating when more shards than this have failed. Unset: every shard gets its "
-        "turn.",
+        description="Stop generating when more shards than this have failed. "
+        "Unset: every shard gets its turn.",
     )
     max_error_ratio: float = Field(
         default=0.05,
@@ -260,9 +260,9 @@ class RephraseJobSpec(Spec):
     sharding: spec.Sharding = Field(default=spec.Sharding(), description="How much work a shard is.")
     engine: spec.Engine = Field(
         default=spec.Engine(),
-        description="The engine's settings. They may change while the job runs: workers that start "
-        "afterwards use them. A change of the number of GPUs per worker takes effect by suspending and "
-        "resuming.",
+        description="The engine's settings. "
+        "They may change while the job runs: workers that start afterwards use them. "
+        "A change of the number of GPUs per worker takes effect by suspending and resuming.",
     )
     worker: Worker = Field(
         default=Worker(),
@@ -286,8 +286,8 @@ class RephraseJobSpec(Spec):
         default=None,
         ge=0,
         le=2**31 - 1,
-        description="Deletes the RephraseJob, never the dataset, this long after it has finished. Unset: "
-        "keep it.",
+        description="Deletes the RephraseJob, never the dataset, this long after it has finished. "
+        "Unset: keep it.",
     )
 
 
@@ -297,8 +297,8 @@ ROOT_RULES = (
     Rule(
         f"self.metadata.name.size() <= {NAME_LIMIT} && "
         f"self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        f"metadata.name must be a DNS label (no dots) of at most {NAME_LIMIT} characters: pods "
-        f"are named after it",
+        f"metadata.name must be a DNS label (no dots) of at most {NAME_LIMIT} characters: "
+        "pods are named after it",
     ),
     Rule(
         "!has(oldSelf.status) || !has(oldSelf.status.startTime) || ("

@@ -1,7 +1,7 @@
 """What the operator reports: the status of a RephraseJob.
 
-Written by the operator alone, through the status subresource. Everything that has to survive a restart of the
-operator is in here and nowhere else.
+Written by the operator alone, through the status subresource. Everything that has to survive a restart of
+the operator is in here and nowhere else.
 """
 
 from __future__ import annotations
@@ -103,12 +103,11 @@ class Progress(Part):
     percent: Word = Field(default="", description="ratio for kubectl get.")
     tokens_per_second: float | None = Field(
         default=None,
-        description="Output tokens per second of the running workers together; when the job has "
-        "ended, the mean "
-        "over the time that it generated.",
+        description="Output tokens per second of the running workers together; "
+        "when the job has ended, the mean over the time that it generated.",
     )
     tokens_per_second_per_gpu: float | None = Field(
-        default=None, description="The same per GPU; absent on  CPUs."
+        default=None, description="The same per GPU; absent on CPUs."
     )
     eta: Word | None = Field(
         default=None, description="Time left at the mean pace of the workers, for people."
@@ -154,8 +153,7 @@ class Account(Part):
 
 
 class Generating(Part):
-    """How long the job has been generating: the time with at least one worker running, suspensions left
-    out."""
+    """How long the job has been generating: with at least one worker running, suspensions left out."""
 
     since: datetime | None = Field(
         default=None, description="Start of the current stretch; unset between stretches."

@@ -1,8 +1,7 @@
-"""The Kubernetes API as far as the operator uses it: requests in plain JSON over the official asynchronous
-client.
+"""The Kubernetes API as far as the operator uses it: requests in plain JSON.
 
-Authentication, TLS and token rotation are the client's; objects stay plain data, because models of a
-hundred thousand pods would take gigabytes.
+The official asynchronous client sends them: authentication, TLS and token rotation are its own. Objects stay
+plain data, because models of a hundred thousand pods would take gigabytes.
 """
 
 from __future__ import annotations

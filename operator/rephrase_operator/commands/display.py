@@ -1,6 +1,4 @@
-"""What `rephrase watch` shows of a job: a bar for the whole, a line of figures, the shards, and what is
-wrong.
-"""
+"""What `rephrase watch` shows of a job: a bar for the whole, a line of figures, and what is wrong."""
 
 from __future__ import annotations
 

@@ -98,10 +98,10 @@ def explain(pod: PodView) -> tuple[str, str]:
 
 
 def forgive(failures: Iterable[ShardFailure]) -> list[ShardFailure]:
-    """Failures with their attempts set back: what the workers run with has changed, so they get another
-    chance.
+    """Failures with their attempts set back.
 
-    The times stay, so that the same pods are not counted again.
+    What the workers run with has changed, so they get another chance. The times stay, so that the same pods
+    are not counted again.
     """
     return [failure.model_copy(update={"attempts": 0, "failed": False}) for failure in failures]
 

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 
 
 class Intervals:
-    """An immutable set of numbers, kept as its runs: a hundred thousand shards are usually a handful of
-    runs.
-    """
+    """An immutable set of numbers, kept as its runs: 100,000 shards are usually a handful of them."""
 
     __slots__ = ("_runs",)
 

@@ -1,5 +1,4 @@
-"""Whether a step's pods run, and when they don't, why: what the scheduler and the kubelet say, in one
-sentence.
+"""Whether a step's pods run and, when they don't, what the scheduler and the kubelet say: in one sentence.
 
 Kubernetes itself never gives up on a pod that can't start, so somebody has to look at the clock.
 """

@@ -1,8 +1,6 @@
-"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the few fields that are
-used.
+"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the fields that are used.
 
-A hundred thousand pods take gigabytes as API objects and a tenth of that like this. Times are aware
-datetimes.
+As API objects a hundred thousand pods take gigabytes, like this a tenth of that. Times are aware datetimes.
 """
 
 from __future__ import annotations

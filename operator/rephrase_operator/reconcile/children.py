@@ -43,9 +43,7 @@ _COMMIT_SECONDS = 10
 """Left of the pod's grace period for the last commit, after requests in flight had theirs."""
 
 _STEP_ATTEMPTS = 4
-"""Attempts at planning and finalizing: neither needs a GPU, and what fails for good says so by its exit
-code.
-"""
+"""Attempts at planning and finalizing. Neither needs a GPU; what fails for good says so by its exit code."""
 
 
 def child_name(job: str, step: Step) -> str:

@@ -18,9 +18,7 @@ from rephrase_operator.reconcile.draft import Draft
 from rephrase_worker.spec import ExitCode
 
 SETTLE = timedelta(seconds=10)
-"""How long a finished Job's pods may take to be seen: Jobs and pods come by two watches that don't wait for
-each other.
-"""
+"""How long a finished Job's pods may take to be seen: two watches don't wait for each other."""
 
 _PARTIAL = ("FailedIndexes", "MaxFailedIndexesExceeded")
 """Why a Job failed though some of its shards are complete."""

@@ -1,8 +1,7 @@
-"""From what there is to what should be: one pure function over a RephraseJob, everything around it and the
-time.
+"""From what there is to what should be: one pure function of a RephraseJob, all around it, and the time.
 
-It is run on every event and on a timer, and every pass works out everything anew. A lost event, a restart
-or an edit in mid-flight changes nothing but the delay. The only memory is the status, written with the
+It is run on every event and on a timer, and every pass works out everything anew. A lost event, a restart or
+an edit in mid-flight changes nothing but the delay. The only memory is the status, written with the
 resourceVersion that the pass has read.
 
 A job starts in two passes: the first one freezes the recipe by setting `status.startTime`, from then on

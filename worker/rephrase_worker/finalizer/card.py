@@ -13,8 +13,8 @@ from rephrase_worker.plan import Plan
 from rephrase_worker.spec import Recipe
 
 _ACCOUNT = (
-    "Every planned sample is a row with a text, a row with an error (its `text` is null), or missing with "
-    "its shard."
+    "Every planned sample is a row with a text, a row with an error (its `text` is null), "
+    "or missing with its shard."
 )
 
 

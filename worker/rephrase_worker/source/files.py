@@ -83,8 +83,8 @@ def find_files(source: Source, uri: str) -> tuple[str, list[FoundFile]]:
     except Exception as error:  # every file system has its own exceptions
         raise WorkerError(
             Reason.SOURCE_NOT_FOUND,
-            f"{uri} can't be listed: {type(error).__name__}: {error}. Check the path and the worker's "
-            "credentials.",
+            f"{uri} can't be listed: {type(error).__name__}: {error}. "
+            "Check the path and the worker's credentials.",
             exit_code=planning_exit_code(error),
         ) from error
     found = [
@@ -93,9 +93,9 @@ def find_files(source: Source, uri: str) -> tuple[str, list[FoundFile]]:
     if not found:
         raise WorkerError(
             Reason.SOURCE_NOT_FOUND,
-            f"{source.uri} matches no file that can be read. Give a file, a folder with .parquet, .jsonl, "
-            ".jsonl.gz or .jsonl.zst files, or a glob; names that start with a dot or an underscore are "
-            "skipped.",
+            f"{source.uri} matches no file that can be read. "
+            "Give a file, a folder with .parquet, .jsonl, .jsonl.gz or .jsonl.zst files, or a glob; "
+            "names that start with a dot or an underscore are skipped.",
         )
     return str(fs.unstrip_protocol(root)) if "file" not in _protocols(fs) else root, found
 

@@ -108,7 +108,7 @@ def _unreachable(uri: str, error: BaseException) -> WorkerError:
     """The network or the credentials of this node: another attempt may do better, so this is retried."""
     return WorkerError(
         Reason.SOURCE_UNREADABLE,
-        f"{uri} can't be read: {type(error).__name__}: {error}. Check the network and the worker's "
-        "credentials.",
+        f"{uri} can't be read: {type(error).__name__}: {error}. "
+        "Check the network and the worker's credentials.",
         exit_code=ExitCode.INTERNAL,
     )
