@@ -196,7 +196,7 @@ class RephraseJobStatus(Part):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, Complete and Failed.",
+        description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, Complete, Failed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 
