@@ -89,6 +89,26 @@ def test_the_same_job_applied_again_carries_on_and_others_are_refused(source: Pa
     assert "prompts, sampling differ" in message
 
 
+@pytest.mark.parametrize("left", ["faq/shard-00000.parquet", "faq/notes.txt", layout.CARD])
+def test_files_that_no_job_answers_for_are_neither_adopted_nor_overwritten(
+    source: Path, tmp_path: Path, left: str
+) -> None:
+    (tmp_path / "out" / left).parent.mkdir(parents=True)
+    (tmp_path / "out" / left).write_bytes(b"of somebody else")
+    reason, message = failure_of(lambda: planner.plan(make_recipe(source, tmp_path / "out")))
+    assert reason is Reason.OUTPUT_IN_USE
+    assert left in message
+    assert snapshot(tmp_path / "out") == {left: b"of somebody else"}
+
+
+def test_a_job_is_planned_again_next_to_its_own_files(source: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(source, tmp_path / "out")
+    first = planner.plan(recipe)
+    for name in ("faq/shard-00000.parquet", layout.CARD):
+        Store(recipe.output.uri).create(name, b"the job's own")
+    assert planner.plan(recipe) == first
+
+
 def test_a_destination_of_another_version_is_refused(source: Path, tmp_path: Path) -> None:
     Store(str(tmp_path / "out")).create(layout.RECIPE, b'{"schemaVersion": 2}')
     reason, message = failure_of(lambda: planner.plan(make_recipe(source, tmp_path / "out")))

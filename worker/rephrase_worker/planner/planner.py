@@ -32,7 +32,14 @@ def plan(recipe: Recipe) -> PlanReport:
     OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
     """
     store = Store(recipe.output.uri, planning=True)
-    _refuse_foreign(store, recipe)
+    # Looked for before the claim is read, so that a twin's files are never seen without its claim.
+    leftover = _leftover(store, recipe)
+    if _refuse_foreign(store, recipe) is None and leftover is not None:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} holds {leftover}, and no {layout.RECIPE} that says what made it. Choose another "
+            "output.uri, or remove what lies there.",
+        )
     if not store.exists(layout.PLAN):
         # All that the user can get wrong is found before the destination is claimed: a job that fails here
         # leaves nothing behind that would stand in the way of its corrected successor.
@@ -91,6 +98,16 @@ def _claim(store: Store, recipe: Recipe) -> Recipe:
             Reason.INTERNAL, f"{store.uri}/{layout.RECIPE} was removed while the job was being planned."
         )
     return frozen
+
+
+def _leftover(store: Store, recipe: Recipe) -> str | None:
+    """A file that lies where the job will write, if any.
+
+    Final files are create-if-absent: those of a job whose bookkeeping is gone would become this job's.
+    """
+    if store.exists(layout.CARD):
+        return layout.CARD
+    return next((path for prompt in recipe.prompts for path in store.list(prompt.name)), None)
 
 
 def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
