@@ -158,6 +158,12 @@ def test_a_setting_that_can_not_work_fails_the_job_only_before_anything_is_commi
     assert commands.report()["failure"]["reason"] == "InvalidRecipe"
 
 
+def test_a_message_that_quotes_what_no_json_can_hold_is_reported_all_the_same(commands: Commands) -> None:
+    (commands.folder / "source" / "b.jsonl").write_bytes(b'{"\\ud800": "a name that is half a character"}\n')
+    assert commands.run("plan") == ExitCode.CONFIG
+    assert commands.report()["failure"]["reason"] == "TextFieldMissing"
+
+
 def test_a_source_that_changed_after_planning_fails_the_shard(commands: Commands) -> None:
     commands.run("plan")
     write_jsonl(commands.folder / "source" / "b.jsonl", ["something", "else"])

@@ -14,7 +14,7 @@ import hashlib
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION = 1
@@ -349,11 +349,16 @@ EXIT_CODES: dict[Reason, ExitCode] = {
 }
 
 
+def _writable(text: str) -> str:
+    """The text without lone surrogates: what a message quotes may hold them, and no JSON can."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class Failure(Contract):
     """What failed, where, and what to do about it."""
 
     reason: Reason
-    message: str
+    message: Annotated[str, AfterValidator(_writable)]
 
 
 class WorkerError(Exception):
