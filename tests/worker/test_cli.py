@@ -19,6 +19,7 @@ from rephrase_worker.spec import (
     PlanReport,
     Recipe,
     Sampling,
+    Sharding,
     ShardReport,
 )
 from tests.worker.builders import make_recipe, write_jsonl, write_parquet
@@ -156,6 +157,18 @@ def test_a_setting_that_can_not_work_fails_the_job_only_before_anything_is_commi
     commands.engine = Engine(backend="simulated", max_model_len=64)
     assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
     assert commands.report()["failure"]["reason"] == "InvalidRecipe"
+
+
+def test_segments_of_any_shard_keep_a_setting_that_can_not_work_from_failing_the_job(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.change(sharding=Sharding(documents_per_shard=7))
+    commands.run("plan")
+    commands.engine = Engine(backend="simulated", max_requests_in_flight=2)
+    monkeypatch.setenv("REPHRASE_SIMULATED_DIE_AFTER", "5")
+    assert commands.run("generate", "--shard", "1") == ExitCode.ENGINE
+    commands.engine = Engine(backend="simulated", max_model_len=64)
+    assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
 
 
 def test_a_message_that_quotes_what_no_json_can_hold_is_reported_all_the_same(commands: Commands) -> None:

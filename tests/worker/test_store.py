@@ -43,6 +43,8 @@ def test_a_listing_shows_the_files_of_one_folder_in_order_and_never_stale(store:
     for name in ("x/b", "x/a", "x/deeper/c", "y/d"):
         store.create(name, b"-")
     assert store.list("x") == ["x/a", "x/b"]
+    assert store.folders("x") == ["x/deeper"]
+    assert store.folders("x/deeper") == store.folders("nothing") == []
     Store(store.uri).create("x/0", b"-")
     assert store.list("x") == ["x/0", "x/a", "x/b"]
 

@@ -80,7 +80,7 @@ def generate(
     try:
         return _generate(job, progress, store, on_commit, environment, clock or MonotonicClock())
     except WorkerError as error:
-        if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store, job.shard):
+        if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store):
             # Engine settings may change in mid-flight; what is generated must survive a mistake in them.
             raise WorkerError(
                 error.failure.reason, error.failure.message, exit_code=ExitCode.INTERNAL
@@ -241,9 +241,9 @@ def _report_of(manifest: Manifest) -> ShardReport:
     )
 
 
-def _has_commits(store: Store, shard: int) -> bool:
-    """Whether any shard is finished, or this one has committed samples."""
-    return bool(store.list(layout.MANIFESTS) or store.list(layout.segments_dir(shard)))
+def _has_commits(store: Store) -> bool:
+    """Whether any shard is finished or has committed samples."""
+    return bool(store.list(layout.MANIFESTS)) or any(map(store.list, store.folders(layout.SEGMENTS)))
 
 
 def final_report(manifest: Manifest, progress: Progress) -> ShardReport:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -96,13 +96,21 @@ class Store:
 
     def list(self, folder: str) -> list[str]:
         """Paths of the files directly in the folder, sorted; none when the folder is not there."""
+        names = (posixpath.basename(name) for name in self._entries(folder, "file"))
+        return sorted(f"{folder}/{name}" for name in names if name and not atomic.is_temporary(name))
+
+    def folders(self, folder: str) -> Sequence[str]:
+        """Paths of the folders directly in the folder, sorted; they may be empty."""
+        names = (posixpath.basename(name.rstrip("/")) for name in self._entries(folder, "directory"))
+        return sorted(f"{folder}/{name}" for name in names)
+
+    def _entries(self, folder: str, kind: str) -> Sequence[str]:
         self._folder.fs.invalidate_cache()
         try:
             entries = self._read(folder, lambda: self._folder.ls(folder, detail=True))
         except FileNotFoundError:
             return []
-        names = [posixpath.basename(entry["name"]) for entry in entries if entry["type"] == "file"]
-        return sorted(f"{folder}/{name}" for name in names if name and not atomic.is_temporary(name))
+        return [entry["name"] for entry in entries if entry["type"] == kind]
 
     def remove(self, path: str) -> None:
         """Removes the file. It is no error when it is gone already."""
