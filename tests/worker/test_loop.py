@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rephrase_worker.engine import Completion, Engine, GenerationRequest
 from rephrase_worker.engine.simulated import SimulatedEngine
+from rephrase_worker.generate import loop
 from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
 from rephrase_worker.generate.render import Renderer
 from rephrase_worker.generate.tokenizer import WordTokenizer
@@ -198,6 +199,16 @@ async def test_no_engine_is_started_when_no_document_needs_it() -> None:
     await again.run()
     assert again.engines_made == 0
     assert len(again.loop.positions) == 4
+
+
+async def test_errors_are_committed_as_they_come_also_before_any_engine_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "COMMIT_BYTES", 10 * loop.SAMPLE_BYTES)
+    bench = Bench(documents(100, broken=range(100)))
+    await bench.run()
+    assert bench.sink.keys == keys(100)
+    assert max(map(len, bench.sink.commits)) == 10
 
 
 async def test_all_prompts_of_a_document_go_in_together() -> None:

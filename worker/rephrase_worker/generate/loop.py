@@ -33,9 +33,11 @@ DOCUMENTS_AHEAD = 16
 
 HEARTBEAT_SECONDS = 1.0
 COMMIT_BYTES = 64 * 1024 * 1024
-"""Characters of finished text that are committed without waiting for the interval."""
+"""Bytes of finished samples, about, that are committed without waiting for the interval."""
 UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
-"""Characters of finished text beyond which nothing is admitted: the store is slower than the engine."""
+"""Bytes of finished samples beyond which nothing is admitted: the store is slower than the engine."""
+SAMPLE_BYTES = 1024
+"""What a sample takes beside its text until it is committed, as measured: errors have no text at all."""
 
 
 log = logging.getLogger(__name__)
@@ -137,6 +139,8 @@ class GenerationLoop:
             if work.error is None:
                 return work
             self._fail(work, work.error)
+            if self._commit_is_due():
+                await self._commit()
         return None
 
     async def _with_engine(self, pending: Iterator[Work]) -> None:
@@ -231,7 +235,7 @@ class GenerationLoop:
 
     def _finish(self, work: Work, samples: list[Sample]) -> None:
         self._finished += samples
-        self._finished_bytes += sum(len(sample.text or "") for sample in samples)
+        self._finished_bytes += sum(len(sample.text or "") + SAMPLE_BYTES for sample in samples)
         self._window.set_open(self._finished_bytes < UNCOMMITTED_BYTES)
         self._progress.finished(samples)
         work.remaining -= len(samples)
@@ -246,7 +250,7 @@ class GenerationLoop:
             now = self._clock.now()
             self._progress.tick()
             watchdog.check(now=now, tokens=engine.generated_tokens, in_flight=self._window.in_flight)
-            if now - self._last_commit >= self._commit_interval or self._finished_bytes >= COMMIT_BYTES:
+            if self._commit_is_due():
                 self._begin_commit()
 
     async def _preempt(self, rendered: Prefetch[Work]) -> None:
@@ -257,6 +261,10 @@ class GenerationLoop:
         self._begin_commit()
         await self._clock.sleep(self._grace)
         raise _preempted()
+
+    def _commit_is_due(self) -> bool:
+        waited = self._clock.now() - self._last_commit
+        return waited >= self._commit_interval or self._finished_bytes >= COMMIT_BYTES
 
     def _begin_commit(self) -> None:
         """Hand what has finished to the sink's thread, unless it is still busy with the last commit."""
