@@ -55,8 +55,8 @@ class Source(Contract):
     """Where the documents come from."""
 
     uri: Uri = Field(
-        description="A file, a folder or a glob: a local path, or any fsspec URI (s3://, gs://, "
-        "hf://datasets/owner/name/...). Credentials never go into the URI."
+        description="A file, a folder or a glob: a local path, or an fsspec URI whose file system is in the "
+        "worker's image (s3://, hf://datasets/owner/name/...). Credentials never go into the URI."
     )
     format: Literal["auto", "parquet", "jsonl"] = Field(
         default="auto",
@@ -159,10 +159,17 @@ class Speculation(Contract):
     """Speculative decoding. Pays for small models with predictable output, costs large ones 8 to 16%."""
 
     method: Literal["ngram", "suffix"] = Field(
-        description="Where the guesses come from: the prompt (ngram), or earlier outputs as well (suffix)."
+        description="Where the guesses come from: the prompt (ngram), or earlier outputs as well (suffix), "
+        "for which the worker's image has to have arctic-inference: those of this project don't."
     )
     num_speculative_tokens: int = Field(ge=1, le=128, description="Tokens guessed at a time.")
-    prompt_lookup_max: int | None = Field(default=None, ge=1, le=64, description="ngram only: longest match.")
+    prompt_lookup_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="ngram only: how many tokens have to match for a guess. Unset: 5. vLLM takes it for its "
+        "prompt_lookup_min too.",
+    )
 
 
 class Engine(Contract):
