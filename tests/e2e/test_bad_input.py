@@ -47,6 +47,7 @@ def edited(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             "promptLookupMax is for method ngram only",
         ),
         ("spec.engine.gpuMemoryUtilization", 0.9, "exclude each other"),
+        ("spec.sampling.minP", 0.1, "sampling.minP and engine.speculation exclude each other"),
         ("spec.worker.env", [{"name": "PYTHONPATH", "value": "/x"}], "name must start with"),
         ("spec.worker.env", [{"name": "OMP_TOOL_LIBRARIES", "value": "/x.so"}], "load code"),
         ("spec.worker.env", [{"name": "HF_TOKEN", "value": "hf_x"}], "secretKeyRef"),
@@ -59,7 +60,8 @@ def test_the_api_server_refuses_and_names_the_field(
     stage: Stage, make_job: MakeJob, path: str, value: Any, said: str
 ) -> None:
     job = make_job(documents=1)
-    job.spec["engine"] |= {"maxModelLen": 2048, "kvCacheMemoryBytes": 2**27}
+    speculation = {"method": "ngram", "numSpeculativeTokens": 4}
+    job.spec["engine"] |= {"maxModelLen": 2048, "kvCacheMemoryBytes": 2**27, "speculation": speculation}
     manifest = edited(job.manifest, path, value)
     refused = stage.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest), check=False)
     assert refused.returncode != 0

@@ -12,7 +12,7 @@ import pytest
 from rephrase_worker.engine import EngineDiedError, GenerationRequest, RequestFailedError
 from rephrase_worker.engine.simulated import SimulatedEngine
 from rephrase_worker.engine.vllm import NOT_ARGUMENTS, VllmEngine, engine_arguments, set_environment
-from rephrase_worker.spec import Engine, Model, Sampling, Speculation
+from rephrase_worker.spec import Engine, ExitCode, Model, Sampling, Speculation, WorkerError
 
 MODEL = Model(name="owner/model")
 
@@ -96,6 +96,14 @@ async def test_an_engine_that_was_not_started_says_so() -> None:
     with pytest.raises(RuntimeError, match="not been started"):
         _ = engine.max_model_len
     await engine.close()
+
+
+def test_settings_with_which_vllm_refuses_every_request_are_refused_before_it_starts() -> None:
+    engine = Engine(speculation=Speculation(method="ngram", num_speculative_tokens=6))
+    VllmEngine(engine=engine, model=MODEL, sampling=Sampling(), revision=None)
+    with pytest.raises(WorkerError, match="minP") as caught:
+        VllmEngine(engine=engine, model=MODEL, sampling=Sampling(min_p=0.1), revision=None)
+    assert caught.value.exit_code is ExitCode.USAGE
 
 
 def request(number: int = 0) -> GenerationRequest:

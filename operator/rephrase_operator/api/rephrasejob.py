@@ -245,6 +245,11 @@ class RephraseJobSpec(Spec):
             "sampling.maxTokens must be smaller than engine.maxModelLen: the context holds prompt and output",
             ".sampling.maxTokens",
         ),
+        Rule(
+            "!has(self.engine.speculation) || self.sampling.minP == 0.0",
+            "sampling.minP and engine.speculation exclude each other: vLLM refuses every request with both",
+            ".engine.speculation",
+        ),
     )
 
     source: spec.Source = Field(description="Where the documents come from.")

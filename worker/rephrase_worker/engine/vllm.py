@@ -20,6 +20,7 @@ from rephrase_worker.engine import (
     RequestFailedError,
 )
 from rephrase_worker.engine.stderr_tail import MESSAGE_LIMIT, StderrTail
+from rephrase_worker.spec import Reason, WorkerError
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -106,7 +107,10 @@ class _TokenCount:
 
 
 class VllmEngine:
-    """`Engine` on vLLM. One a process: a second one in the same process can fail."""
+    """`Engine` on vLLM. One a process: a second one in the same process can fail.
+
+    Raises WorkerError(INVALID_RECIPE) for settings with which vLLM refuses every request.
+    """
 
     def __init__(
         self,
@@ -116,6 +120,12 @@ class VllmEngine:
         sampling: spec.Sampling,
         revision: str | None,
     ) -> None:
+        if engine.speculation is not None and sampling.min_p > 0:
+            raise WorkerError(
+                Reason.INVALID_RECIPE,
+                "sampling.minP and engine.speculation exclude each other: vLLM refuses every request with "
+                "both, and each would become an error row. Remove engine.speculation.",
+            )
         self._engine = engine
         self._model = model
         self._sampling = sampling
