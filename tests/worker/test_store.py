@@ -146,3 +146,11 @@ def test_an_error_is_never_taken_for_an_absence(store: Store, monkeypatch: pytes
     for operation in (store.exists, store.size, store.read, store.list):
         with pytest.raises(WorkerError, match="Connection reset by peer"):
             operation("a/b")
+
+
+@pytest.mark.parametrize("uri", ["http://localhost/out", "webhdfs://localhost/out"])
+def test_a_file_system_without_conditional_puts_is_refused(uri: str) -> None:
+    with pytest.raises(WorkerError, match="only where there is none") as caught:
+        Store(uri)
+    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
+    assert caught.value.exit_code is ExitCode.CONFIG

@@ -22,6 +22,9 @@ from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import atomic
 from rephrase_worker.store.errors import planning_exit_code, store_code
 
+_CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""Protocols with a conditional put. Elsewhere fsspec's mode "create" is a look followed by an open."""
+
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
 _RACE_ATTEMPTS = 20
@@ -50,6 +53,13 @@ class Store:
                 "file system is installed in the worker's image.",
             ) from error
         self._local = isinstance(self._folder.fs, LocalFileSystem)
+        protocol = self._folder.fs.protocol
+        if not self._local and _CONDITIONAL.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+            raise WorkerError(
+                Reason.OUTPUT_NOT_WRITABLE,
+                f"The file system of {uri} can't create a file only where there is none, so that workers "
+                "would overwrite each other's samples. Use an absolute path or s3://.",
+            )
 
     def create(self, path: str, data: bytes) -> bool:
         """Creates the file if it is not there. False when it is: then nothing has changed."""
