@@ -216,13 +216,14 @@ def test_a_large_file_is_estimated_and_says_so(tmp_path: Path, monkeypatch: pyte
         assert 500 < report.documents < 2_000
 
 
-def test_a_model_folder_needs_a_config_and_a_tokenizer(source: Path, tmp_path: Path) -> None:
+def test_a_model_folder_needs_a_config_a_tokenizer_and_weights(source: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
 
     def plan() -> object:
         return planner.plan(make_recipe(source, tmp_path / "out", model=str(model)))
 
-    for problem in ("is not there", "no config.json", "no tokenizer"):
+    files = {"no config.json": "config.json", "no tokenizer": "tokenizer.json", "no weights": "a.safetensors"}
+    for problem in ("is not there", *files):
         reason, message = failure_of(plan)
         assert reason is Reason.MODEL_NOT_FOUND
         assert str(model) in message
@@ -230,8 +231,7 @@ def test_a_model_folder_needs_a_config_and_a_tokenizer(source: Path, tmp_path: P
         if problem == "is not there":
             model.mkdir()
         else:
-            (model / "config.json").write_text("{}")
-    (model / "tokenizer.json").write_text("{}")
+            (model / files[problem]).write_text("{}")
     plan()
 
 

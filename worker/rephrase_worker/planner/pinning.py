@@ -25,6 +25,8 @@ SIMULATED_MODEL = "simulated"
 """Model name of jobs that run the simulated engine: there is nothing to look for."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
+_WEIGHTS = (".safetensors", ".bin", ".pt")
+"""What vLLM loads weights from."""
 _MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 _DATASET = re.compile(r"^hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?P<rest>/.*)?$")
 
@@ -81,6 +83,8 @@ def _check_folder(folder: Path) -> None:
         problem = "has no config.json"
     elif not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         problem = "has no tokenizer"
+    elif not any(path.suffix in _WEIGHTS for path in folder.iterdir()):
+        problem = f"has no weights ({', '.join(_WEIGHTS)})"
     else:
         return
     raise WorkerError(
