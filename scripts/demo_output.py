@@ -94,7 +94,9 @@ def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: P
     ]
     if kubeconfig is None:
         lines += [
-            "make demo-up                  the cluster stays up to play with",
+            "make demo-up                  the cluster stays up, to try",
+            "                              kubectl get rephrasejobs, kubectl describe,",
+            "                              and the operator's /metrics",
             "DOCS=100 make demo            more documents",
             "INPUT=my.parquet make demo    your own documents (field: text)",
         ]
@@ -105,6 +107,6 @@ def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: P
             "kubectl describe rephrasejob demo",
             "kubectl get jobs,pods",
             f"curl -s http://127.0.0.1:{port}/metrics | grep ^rephrase_",
-            "make demo-down",
+            "make demo-down                ends it all",
         ]
     console.print(Panel("\n".join(lines), title="what to try next", expand=False, padding=(1, 2)))
