@@ -21,6 +21,7 @@ from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, Sha
 LABEL_JOB = f"{api.GROUP}/job"
 LABEL_STEP = f"{api.GROUP}/step"
 LABEL_UID = f"{api.GROUP}/job-uid"
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 ANNOTATION_HASH = f"{api.GROUP}/workers-hash"
 ANNOTATION_GPUS = f"{api.GROUP}/gpus-per-worker"
 
@@ -220,7 +221,7 @@ def view_job(raw: Raw) -> JobView:
         start_time=time_of(status.get("startTime")),
         ended=time_of(ending.get("lastTransitionTime")),
         workers_hash=notes.get(ANNOTATION_HASH, ""),
-        gpus=int(notes.get(ANNOTATION_GPUS, 0)),
+        gpus=_number(notes.get(ANNOTATION_GPUS)) or 0,
         deleting="deletionTimestamp" in meta,
         resource_version=meta.get("resourceVersion", ""),
     )
@@ -230,7 +231,6 @@ def view_pod(raw: Raw) -> PodView:
     """Project a pod."""
     meta, status = raw["metadata"], raw.get("status") or {}
     labels = meta.get("labels") or {}
-    index = labels.get("batch.kubernetes.io/job-completion-index")
     containers = status.get("containerStatuses") or [{}]
     state = containers[0].get("state") or {}
     terminated, running, waiting = (state.get(name) or {} for name in ("terminated", "running", "waiting"))
@@ -244,7 +244,7 @@ def view_pod(raw: Raw) -> PodView:
         job_uid=labels.get(LABEL_UID, ""),
         owner_uid=_owner(meta),
         step=labels.get(LABEL_STEP, ""),
-        index=None if index is None else int(index),
+        index=_number(labels.get(LABEL_INDEX)),
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in meta,
         ip=status.get("podIP") or "",
@@ -288,6 +288,11 @@ def read_failure(text: str) -> Failure | None:
             failure: Failure | None = report.failure
             return failure
     return None
+
+
+def _number(text: str | None) -> int | None:
+    """A number in a label or an annotation: whoever may make a pod or a Job writes there what he likes."""
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def _owner(meta: Raw) -> str:

@@ -1,0 +1,29 @@
+"""What is read from Jobs and pods, whoever made them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rephrase_operator.observed.views import ANNOTATION_GPUS, LABEL_INDEX, LABEL_JOB, view_job, view_pod
+
+META = {"namespace": "default", "name": "x", "uid": "x", "creationTimestamp": "2026-01-01T12:00:00Z"}
+
+
+def pod(*, index: str = "3", **status: Any) -> dict[str, Any]:
+    return {"metadata": META | {"labels": {LABEL_JOB: "books", LABEL_INDEX: index}}, "status": status}
+
+
+def test_the_index_is_the_shard() -> None:
+    assert view_pod(pod()).index == 3
+
+
+@pytest.mark.parametrize("index", ["", "abc", "-1", "1.5", "9" * 63])
+def test_a_stray_pod_with_our_label_harms_nobody(index: str) -> None:
+    assert view_pod(pod(index=index)).index is None
+
+
+def test_a_stray_job_with_our_label_harms_nobody() -> None:
+    notes = {ANNOTATION_GPUS: "many"}
+    assert view_job({"metadata": META | {"labels": {LABEL_JOB: "books"}, "annotations": notes}}).gpus == 0
