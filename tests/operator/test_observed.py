@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from rephrase_operator.observed.views import ANNOTATION_GPUS, LABEL_INDEX, LABEL_JOB, view_job, view_pod
+from rephrase_operator.observed.views import (
+    ANNOTATION_GPUS,
+    CONTAINER,
+    LABEL_INDEX,
+    LABEL_JOB,
+    view_job,
+    view_pod,
+)
 
 META = {"namespace": "default", "name": "x", "uid": "x", "creationTimestamp": "2026-01-01T12:00:00Z"}
 
@@ -27,3 +34,16 @@ def test_a_stray_pod_with_our_label_harms_nobody(index: str) -> None:
 def test_a_stray_job_with_our_label_harms_nobody() -> None:
     notes = {ANNOTATION_GPUS: "many"}
     assert view_job({"metadata": META | {"labels": {LABEL_JOB: "books"}, "annotations": notes}}).gpus == 0
+
+
+def test_a_container_that_somebody_injected_does_not_speak_for_the_worker() -> None:
+    ended = {
+        "exitCode": 65,
+        "message": "{}",
+        "startedAt": "2026-01-01T12:00:00Z",
+        "finishedAt": "2026-01-01T12:01:00Z",
+    }
+    states = {"istio-proxy": {"running": {}}, CONTAINER: {"terminated": ended}}
+    statuses = [{"name": name, "state": state} for name, state in states.items()]
+    view = view_pod(pod(phase="Failed", containerStatuses=statuses))
+    assert (view.exit_code, view.termination) == (65, "{}")

@@ -21,6 +21,8 @@ from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, Sha
 LABEL_JOB = f"{api.GROUP}/job"
 LABEL_STEP = f"{api.GROUP}/step"
 LABEL_UID = f"{api.GROUP}/job-uid"
+CONTAINER = "worker"
+"""Name of the container that matters in a pod of ours."""
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 ANNOTATION_HASH = f"{api.GROUP}/workers-hash"
 ANNOTATION_GPUS = f"{api.GROUP}/gpus-per-worker"
@@ -231,8 +233,8 @@ def view_pod(raw: Raw) -> PodView:
     """Project a pod."""
     meta, status = raw["metadata"], raw.get("status") or {}
     labels = meta.get("labels") or {}
-    containers = status.get("containerStatuses") or [{}]
-    state = containers[0].get("state") or {}
+    containers = {found["name"]: found for found in status.get("containerStatuses") or ()}
+    state = containers.get(CONTAINER, {}).get("state") or {}  # Others were injected, as a mesh does.
     terminated, running, waiting = (state.get(name) or {} for name in ("terminated", "running", "waiting"))
     held = {found["type"]: found for found in status.get("conditions") or ()}
     trouble, message = _trouble(waiting, held.get("PodScheduled", {}))

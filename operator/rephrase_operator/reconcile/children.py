@@ -15,6 +15,7 @@ from rephrase_operator import api
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
+    CONTAINER,
     LABEL_JOB,
     LABEL_STEP,
     LABEL_UID,
@@ -37,7 +38,6 @@ from rephrase_worker.spec import (
 CONFIG_FOLDER = "/etc/rephrase"
 CACHE_FOLDER = "/var/cache/huggingface"
 TERMINATION_PATH = "/dev/termination-log"
-CONTAINER = "worker"
 
 _COMMIT_SECONDS = 10
 """Left of the pod's grace period for the last commit, after requests in flight had theirs."""
