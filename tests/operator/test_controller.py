@@ -143,6 +143,41 @@ async def test_health_is_a_matter_of_the_api_server_being_heard_of() -> None:
     assert bench.controller.trouble() == ""
 
 
+async def test_nothing_is_made_for_a_job_whose_deletion_was_missed() -> None:
+    bench = Bench()
+    async with running(bench):
+        await bench.until(lambda: PLAN in bench.kube.objects)
+    again = Bench()
+    again.raw = again.kube.store(JOB, bench.kube.objects[JOB])
+    async with running(again):
+        del again.kube.objects[JOB]  # While the watch was broken: 410 Gone, and everything is listed anew.
+        await again.until(lambda: ("GET", JOB) in again.kube.requests)
+        await asyncio.sleep(0)
+        assert not again.kube.objects
+        assert b'job="books"' not in again.metrics.exposition()
+
+
+async def test_the_metrics_of_a_finished_job_whose_deletion_was_missed_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(controller_module, "RESYNC_SECONDS", 0.01)
+    bench = Bench()
+    bench.raw = bench.kube.store(JOB, bench.raw | {"status": {"phase": "Succeeded", "observedGeneration": 1}})
+    async with running(bench):
+        del bench.kube.objects[JOB]
+        await bench.until(lambda: ("GET", JOB) in bench.kube.requests)
+        assert b'job="books"' not in bench.metrics.exposition()
+
+
+async def test_what_the_watch_tells_late_is_not_believed() -> None:
+    bench = Bench()
+    old = bench.raw
+    bench.raw = bench.kube.store(JOB, bench.raw | {"status": {"phase": "Succeeded", "observedGeneration": 1}})
+    async with running(bench):
+        bench.controller.put(old)
+        assert b'phase="Succeeded"} 1.0' in bench.metrics.exposition()
+
+
 async def test_a_deleted_job_is_forgotten_with_its_metrics() -> None:
     async with running(Bench()) as bench:
         await bench.until(lambda: bool(bench.status))

@@ -128,7 +128,7 @@ class Mirror(Generic[V]):
         key = (view.namespace, view.job)
         views = self._views.setdefault(key, {})
         known = views.get(view.name)
-        if known is not None and known.uid == view.uid and _older(view, known):
+        if known is not None and known.uid == view.uid and older(view.resource_version, known.resource_version):
             return
         if known != view:
             views[view.name] = view
@@ -141,7 +141,6 @@ class Mirror(Generic[V]):
         self._changed(key)
 
 
-def _older(view: View, known: View) -> bool:
-    """Versions of one resource can be compared as numbers (KEP-5504)."""
-    new, old = view.resource_version, known.resource_version
-    return new.isdigit() and old.isdigit() and int(new) < int(old)
+def older(new: str, known: str) -> bool:
+    """Whether a version of an object precedes the one that is known. They are numbers (KEP-5504)."""
+    return new.isdigit() and known.isdigit() and int(new) < int(known)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +18,7 @@ import aiohttp
 
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
-from rephrase_operator.cluster.mirror import Key, Mirror
+from rephrase_operator.cluster.mirror import Key, Mirror, older
 from rephrase_operator.observed.views import (
     JobObject,
     JobView,
@@ -29,6 +28,7 @@ from rephrase_operator.observed.views import (
     view_pod,
     view_rephrase_job,
 )
+from rephrase_operator.reconcile.decision import CreateConfigMap, CreateJob
 from rephrase_operator.reconcile.library import library
 from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.runtime.actions import Actor
@@ -61,6 +61,8 @@ class Known:
     """What the operator remembers of a RephraseJob between passes. All of it can be lost."""
 
     raw: dict[str, Any]
+    heard: float
+    """When the API server last showed that it exists (monotonic seconds)."""
     written: float = 0.0
     """When the status was last written (monotonic seconds)."""
     failures: int = 0
@@ -96,13 +98,7 @@ class Controller:
     def put(self, raw: Mapping[str, Any]) -> None:
         """A RephraseJob exists, or has changed."""
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
-        known = self._known.get(key)
-        if known is None or known.raw["metadata"]["uid"] != raw["metadata"]["uid"]:
-            self._actor.forget(key)
-            self._known[key] = Known(raw=dict(raw))
-        else:
-            known.raw = dict(raw)
-        self._show(self._known[key].raw)
+        self._take(key, raw)
         self._queue.add(key)
 
     def drop(self, namespace: str, name: str, uid: str) -> None:
@@ -153,7 +149,7 @@ class Controller:
                     again = await self._pass(key)
                 if key in self._known:
                     self._known[key].failures = 0
-                    self._queue.add(key, RESYNC_SECONDS if again is None else again)
+                    self._queue.add(key, RESYNC_SECONDS if again is None else min(again, RESYNC_SECONDS))
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("%s/%s: %r", *key, error)
                 self._retry(key)
@@ -170,6 +166,10 @@ class Controller:
         raw = known.raw
         job = view_rephrase_job(raw)
         decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, library())
+        creates = any(isinstance(action, CreateConfigMap | CreateJob) for action in decided.actions)
+        unheard = time.monotonic() - known.heard >= RESYNC_SECONDS
+        if (creates or unheard) and not await self._is_current(key, raw):
+            return 0.0
         resisted = await self._actor.carry_out(key, decided.actions)
         status = decided.status.to_api()
         patch = kube.merge_patch(raw.get("status") or {}, status)
@@ -203,12 +203,39 @@ class Controller:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-            with suppress(ApiError):  # Gone: the watch tells.
-                self.put(await self._kube.request("GET", path))
+            await self._is_current(key, raw)
             return False
-        known.raw, known.written = answer, time.monotonic()
-        self._show(answer)
+        known.written = time.monotonic()
+        if key in self._known:
+            self._take(key, answer)
         return True
+
+    async def _is_current(self, key: Key, raw: Mapping[str, Any]) -> bool:
+        """Read the job anew; False when it has changed or is gone.
+
+        A watch that starts again after 410 Gone says nothing of what was deleted meanwhile, and children
+        made for a job that is gone would only be made again whenever they are collected.
+        """
+        try:
+            now = await self._kube.request("GET", kube.rephrase_jobs(*key))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self.drop(*key, raw["metadata"]["uid"])
+            return False
+        if key in self._known:
+            self._take(key, now)
+        return bool(now["metadata"]["resourceVersion"] == raw["metadata"]["resourceVersion"])
+
+    def _take(self, key: Key, raw: Mapping[str, Any]) -> None:
+        """Remember a version of a job, unless a later one is known: watch and answers overtake each other."""
+        meta, known = raw["metadata"], self._known.get(key)
+        if known is None or known.raw["metadata"]["uid"] != meta["uid"]:
+            self._actor.forget(key)
+            self._known[key] = Known(raw=dict(raw), heard=time.monotonic())
+        elif not older(meta["resourceVersion"], known.raw["metadata"]["resourceVersion"]):
+            known.raw, known.heard = dict(raw), time.monotonic()
+        self._show(self._known[key].raw)
 
     async def _observe(self, key: Key, job: JobObject) -> Observed:
         children: dict[str, JobView] = {view.step: view for mirror in self._jobs for view in mirror.of(key)}
