@@ -7,9 +7,11 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from rich.console import Console
 from rephrase_operator.cluster.kube import merge_patch
 from rephrase_operator.commands.display import line, screen
 from rephrase_operator.observed.views import PodView
+from rephrase_operator.runtime import polling
 from rephrase_operator.runtime.polling import Poller
 from rephrase_operator.runtime.statuswrite import material
 from rephrase_operator.runtime.workqueue import WorkQueue
@@ -146,6 +149,28 @@ async def test_a_worker_that_does_not_listen_yet_has_no_report() -> None:
     poller = Poller(interval=timedelta(0), clock=lambda: START)
     assert await poller.reports(KEY, [pod_at(own_address(7))]) == {}
     await poller.close()
+
+
+async def test_workers_that_never_answer_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "ROUND_SECONDS", 0.05)
+    asked: list[str] = []
+    count, now = polling.AT_ONCE + 5, START
+
+    async def silent(_: Poller, pod: PodView) -> None:
+        asked.append(pod.uid)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Poller, "_ask", silent)
+    poller = Poller(interval=timedelta(seconds=5), clock=lambda: now)
+    pods = [replace(pod_at("10.0.0.1"), uid=f"w{number}") for number in range(count)]
+    async with asyncio.timeout(5):
+        assert await poller.reports(KEY, pods) == {}
+        assert len(asked) == polling.AT_ONCE
+        await poller.reports(KEY, pods)
+        assert len(asked) == count, "those that were left out come first, the others after the interval"
+        now += timedelta(seconds=5)
+        await poller.reports(KEY, pods)
+        assert len(asked) > count
 
 
 def test_the_display_shows_what_a_watcher_wants_to_know() -> None:

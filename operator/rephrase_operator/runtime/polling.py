@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
@@ -21,6 +22,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 AT_ONCE = 64
+ROUND_SECONDS = 5.0
+"""Longest that a pass waits for a job's workers, were they thousands that a firewall hides. Who is left out
+comes first in the next round.
+"""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Poller:
@@ -30,6 +37,7 @@ class Poller:
         self._interval = interval
         self._clock = clock
         self._reports: dict[Key, dict[str, LiveReport]] = {}
+        self._asked: dict[Key, dict[str, datetime]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
@@ -47,21 +55,29 @@ class Poller:
         pods = list(pods)
         before = self._reports.get(key, {})
         known = {pod.uid: before[pod.uid] for pod in pods if pod.uid in before}
-        due = [
-            pod
-            for pod in pods
-            if pod.running and pod.ip and not (pod.uid in known and now - known[pod.uid].at < self._interval)
-        ]
-        answers = await asyncio.gather(*(self._ask(pod) for pod in due))
-        for pod, report in zip(due, answers, strict=True):
-            if report is not None:
-                known[pod.uid] = LiveReport(report=report, at=self._clock())
-        self._reports[key] = known
+        earlier = self._asked.get(key, {})
+        asked = {pod.uid: earlier.get(pod.uid, _NEVER) for pod in pods}
+        self._reports[key], self._asked[key] = known, asked
+        due = [pod for pod in pods if pod.running and pod.ip and now - asked[pod.uid] >= self._interval]
+        waiting = iter(sorted(due, key=lambda pod: asked[pod.uid]))
+
+        async def ask() -> None:
+            for pod in waiting:
+                async with self._slots:
+                    asked[pod.uid] = self._clock()
+                    report = await self._ask(pod)
+                if report is not None:
+                    known[pod.uid] = LiveReport(report=report, at=self._clock())
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ROUND_SECONDS):
+                await asyncio.gather(*(ask() for _ in range(min(AT_ONCE, len(due)))))
         return known
 
     def drop(self, key: Key) -> None:
         """A job is gone."""
         self._reports.pop(key, None)
+        self._asked.pop(key, None)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -74,7 +90,7 @@ class Poller:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{WORKER_PORT}/progress"
         try:
-            async with self._slots, self._connected().get(url, allow_redirects=False) as response:
+            async with self._connected().get(url, allow_redirects=False) as response:
                 if response.status != 200:
                     return None
                 body = await response.content.read(PROGRESS_LIMIT_BYTES)
