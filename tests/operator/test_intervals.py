@@ -16,6 +16,7 @@ def test_what_is_written_is_read_again(found: set[int]) -> None:
     runs = Intervals(found)
     assert Intervals.parse(str(runs)) == runs
     assert (set(runs), len(runs)) == (found, len(found))
+    assert {number for number in range(-1, 62) if number in runs} == found
 
 
 @given(numbers, numbers)

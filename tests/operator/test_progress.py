@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_operator.api.status import Progress
+from rephrase_operator.api.status import (
+    FAILURES_LIMIT,
+    PODS_LIMIT,
+    Account,
+    Progress,
+    RephraseJobStatus,
+    ShardFailure,
+)
 from rephrase_operator.observed.progress import duration, percent
 from rephrase_operator.observed.views import LiveReport
 from rephrase_operator.settings import Settings
-from tests.operator.builders import World, shard_report, spec_of
+from tests.operator.builders import START, World, shard_report, spec_of
 
 
 def progress_of(world: World) -> Progress:
@@ -154,3 +162,17 @@ def test_the_mean_rate_leaves_suspensions_out() -> None:
     assert world.status.generating is not None
     assert timedelta(seconds=world.status.generating.seconds) == timedelta(seconds=100)
     assert progress_of(world).tokens_per_second == 10.0
+
+
+def test_the_largest_status_fits_into_an_object_of_etcd() -> None:
+    # 10,000 workers, each on a shard between two that are finished.
+    shards = ",".join(f"{first}-{first + 2}" for first in range(60_000, 100_000, 4))
+    explained = {"message": "m" * 1024, "pods": ["p" * 63] * PODS_LIMIT, "time": START}
+    status = RephraseJobStatus(
+        account=Account(shards=shards),
+        failures=[
+            ShardFailure(shard=shard, attempts=1, reason="EngineFailed", **explained)
+            for shard in range(FAILURES_LIMIT)
+        ],
+    )
+    assert len(json.dumps(status.to_api())) < 2**19

@@ -25,6 +25,11 @@ PODS_LIMIT = 16
 ERROR_CODES_LIMIT = 32
 """Codes in `status.progress.errors`; the most frequent stay."""
 
+ACCOUNT_LIMIT = 262_144
+"""Length of `status.account.shards`. Finished shards lie between those that are open, so there are as many
+intervals as workers at most (10,000 of 12 characters), and a few more for shards that failed.
+"""
+
 
 class Phase(StrEnum):
     """Where a job stands. Succeeded and Failed are final."""
@@ -137,7 +142,7 @@ class ShardFailure(Part):
 class Account(Part):
     """Sums over the finished shards whose worker's report was read. Each shard is added once."""
 
-    shards: Annotated[str, Field(max_length=65536)] = Field(
+    shards: Annotated[str, Field(max_length=ACCOUNT_LIMIT)] = Field(
         default="", description="The shards that are in these sums, as intervals such as 0-41,43."
     )
     documents: int = Field(default=0, description="Documents.")

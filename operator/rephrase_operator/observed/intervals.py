@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 
 class Intervals:
@@ -22,7 +24,8 @@ class Intervals:
         return found
 
     def __contains__(self, number: int) -> bool:
-        return any(first <= number <= last for first, last in self._runs)
+        place = bisect_right(self._runs, number, key=itemgetter(0)) - 1
+        return place >= 0 and number <= self._runs[place][1]
 
     def __iter__(self) -> Iterator[int]:
         for first, last in self._runs:
