@@ -111,6 +111,21 @@ async def test_a_lost_lease_ends_the_work() -> None:
     assert stopped.is_set()
 
 
+async def test_a_lease_is_lost_in_time_when_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection: Any = FakeKube()
+
+    async def work() -> None:
+        monkeypatch.setattr(connection, "request", silence)
+        await asyncio.Event().wait()
+
+    async def silence(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(3):
+        with pytest.raises(LeadershipLostError):
+            await lead(connection, Settings(lease_namespace="system", lease_seconds=1), work)
+
+
 async def test_work_that_fails_says_so() -> None:
     connection: Any = FakeKube()
 

@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -137,10 +138,13 @@ async def lead(connection: Kube, settings: Settings, work: Callable[[], Coroutin
 
 
 async def _renew(lease: Lease, seconds: int) -> None:
-    """Renew until that has not worked for two thirds of the Lease's time."""
-    renewed = time.monotonic()
-    while time.monotonic() - renewed < seconds * 2 / 3:
-        await asyncio.sleep(seconds / ROUNDS)
-        asked = time.monotonic()
-        if await lease.hold():
-            renewed = asked
+    """Renew until that has not worked for two thirds of the Lease's time, also when nobody answers."""
+    clock = asyncio.get_running_loop().time
+    renewed = clock()
+    with suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout_at(renewed + seconds * 2 / 3):
+                await asyncio.sleep(seconds / ROUNDS)
+                asked = clock()
+                if await lease.hold():
+                    renewed = asked
