@@ -47,3 +47,12 @@ def test_a_container_that_somebody_injected_does_not_speak_for_the_worker() -> N
     statuses = [{"name": name, "state": state} for name, state in states.items()]
     view = view_pod(pod(phase="Failed", containerStatuses=statuses))
     assert (view.exit_code, view.termination) == (65, "{}")
+
+
+def test_a_pod_that_was_taken_away_before_it_had_started_has_not_failed() -> None:
+    # Scaling down, suspending or kubectl delete, while the image was pulled.
+    lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}}
+    gone = pod(phase="Failed", containerStatuses=[{"name": CONTAINER, "state": lost}])
+    assert view_pod(gone).blamed
+    gone["metadata"] = gone["metadata"] | {"deletionTimestamp": "2026-01-01T12:01:00Z"}
+    assert not view_pod(gone).blamed

@@ -127,8 +127,11 @@ class PodView:
 
     @property
     def blamed(self) -> bool:
-        """True when it failed by its own doing: a preemption and a worker told to stop don't count."""
-        return self.phase == "Failed" and not self.disrupted and self.exit_code != ExitCode.PREEMPTED
+        """True when it failed by its own doing: a preemption, a worker told to stop and a pod that was taken
+        away before it had started don't count.
+        """
+        spared = self.disrupted or self.exit_code == ExitCode.PREEMPTED
+        return self.phase == "Failed" and not spared and not (self.deleting and self.started is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
