@@ -50,6 +50,7 @@ def edited(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("spec.sampling.minP", 0.1, "sampling.minP and engine.speculation exclude each other"),
         ("spec.worker.env", [{"name": "PYTHONPATH", "value": "/x"}], "name must start with"),
         ("spec.worker.env", [{"name": "OMP_TOOL_LIBRARIES", "value": "/x.so"}], "load code"),
+        ("spec.worker.env", [{"name": "NCCL_ENV_PLUGIN", "value": "/x.so"}], "load code"),
         ("spec.worker.env", [{"name": "HF_TOKEN", "value": "hf_x"}], "secretKeyRef"),
         ("spec.worker.env", [{"name": "HF_HOME"}], "exactly one of value and secretKeyRef"),
         ("metadata.name", "x" * 41, "at most 40"),
