@@ -26,6 +26,10 @@ def edited(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return copied
 
 
+def secret(variable: str, name: str) -> dict[str, Any]:
+    return {"name": variable, "secretKeyRef": {"name": name, "key": "token"}}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
@@ -52,6 +56,8 @@ def edited(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("spec.worker.env", [{"name": "OMP_TOOL_LIBRARIES", "value": "/x.so"}], "load code"),
         ("spec.worker.env", [{"name": "NCCL_ENV_PLUGIN", "value": "/x.so"}], "load code"),
         ("spec.worker.env", [{"name": "HF_TOKEN", "value": "hf_x"}], "secretKeyRef"),
+        ("spec.worker.env", [secret("HF_TOKEN", "database")], "name must start with rephrase-"),
+        ("spec.worker.env", [secret("HF_ENDPOINT", "rephrase-hub")], "for credentials only"),
         ("spec.worker.env", [{"name": "HF_HOME"}], "exactly one of value and secretKeyRef"),
         ("metadata.name", "x" * 41, "at most 40"),
         ("metadata.name", "with.dots", "DNS label"),

@@ -84,10 +84,26 @@ class PromptChoice(Spec):
     )
 
 
+CREDENTIALS_PREFIX = "rephrase-"
+"""Whoever names both a Secret and the endpoint that it is sent to can read it. So a Secret has to be meant
+for that: its name says so, and who may create a RephraseJob does not get at any other.
+"""
+
+_CREDENTIAL = "(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$"
+
+
 class SecretKey(Spec):
     """One key of a Secret in the job's namespace."""
 
-    name: Name = Field(description="The Secret's name.")
+    rules = (
+        Rule(
+            f"self.name.startsWith('{CREDENTIALS_PREFIX}')",
+            f"name must start with {CREDENTIALS_PREFIX}: jobs get at no other Secrets of the namespace",
+            ".name",
+        ),
+    )
+
+    name: Name = Field(description=f"The Secret's name. It starts with {CREDENTIALS_PREFIX}.")
     key: Name = Field(description="The key within the Secret.")
 
 
@@ -101,8 +117,12 @@ class EnvVar(Spec):
             ".name",
         ),
         Rule(
-            "!self.name.contains('PLUGIN') && !(self.name in [" + ", ".join(f"'{name}'" for name in ENV_REFUSED) + "])",
-            "name is refused: this variable makes the worker load code (*PLUGIN*, " + ", ".join(ENV_REFUSED) + ")",
+            "!self.name.contains('PLUGIN') && !(self.name in ["
+            + ", ".join(f"'{name}'" for name in ENV_REFUSED)
+            + "])",
+            "name is refused: this variable makes the worker load code (*PLUGIN*, "
+            + ", ".join(ENV_REFUSED)
+            + ")",
             ".name",
         ),
         Rule(
@@ -110,9 +130,16 @@ class EnvVar(Spec):
             "exactly one of value and secretKeyRef must be set",
         ),
         Rule(
-            "!has(self.value) || !self.name.matches('(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$')",
+            f"!has(self.value) || !self.name.matches('{_CREDENTIAL}')",
             "value can't be used for a credential: put it into a Secret and name it in secretKeyRef",
             ".value",
+        ),
+        Rule(
+            # Endpoints, regions and paths are quoted in error messages, logs and statuses.
+            f"!has(self.secretKeyRef) || self.name.matches('{_CREDENTIAL}') || self.name.endsWith('_KEY_ID')",
+            "secretKeyRef is for credentials only (*SECRET, *TOKEN, *PASSWORD, *_KEY, *_KEY_ID, "
+            "*_CONNECTION_STRING): other variables are quoted in logs",
+            ".secretKeyRef",
         ),
     )
 

@@ -128,7 +128,11 @@ class Mirror(Generic[V]):
         key = (view.namespace, view.job)
         views = self._views.setdefault(key, {})
         known = views.get(view.name)
-        if known is not None and known.uid == view.uid and older(view.resource_version, known.resource_version):
+        if (
+            known is not None
+            and known.uid == view.uid
+            and older(view.resource_version, known.resource_version)
+        ):
             return
         if known != view:
             views[view.name] = view
