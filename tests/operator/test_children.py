@@ -77,6 +77,14 @@ def test_scheduling_is_passed_on() -> None:
     assert {name: pod[name] for name in worker} == worker
 
 
+def test_where_every_node_is_tainted_planning_finds_one_too() -> None:
+    tolerations = [{"key": "gpu", "operator": "Exists"}]
+    world = World(raw=spec_of(worker={"tolerations": tolerations, "nodeSelector": {"gpu": "h100"}})).run()
+    pod = world.manifests["plan"]["spec"]["template"]["spec"]
+    assert pod["tolerations"] == tolerations
+    assert "nodeSelector" not in pod, "planning needs no GPU"
+
+
 def test_failures_are_told_apart_by_exit_code_with_disruptions_first() -> None:
     spec = World().planned().manifests["generate"]["spec"]
     rules = [

@@ -229,13 +229,12 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     }
     if worker.priority_class_name:
         pod["priorityClassName"] = worker.priority_class_name
-    if generating:
-        if worker.node_selector:
-            pod["nodeSelector"] = dict(worker.node_selector)
-        if worker.tolerations:
-            pod["tolerations"] = [
-                toleration.model_dump(by_alias=True, exclude_none=True) for toleration in worker.tolerations
-            ]
+    if worker.tolerations:
+        pod["tolerations"] = [
+            toleration.model_dump(by_alias=True, exclude_none=True) for toleration in worker.tolerations
+        ]
+    if generating and worker.node_selector:
+        pod["nodeSelector"] = dict(worker.node_selector)
     return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
 
 
