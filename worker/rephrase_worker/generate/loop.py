@@ -289,8 +289,9 @@ class GenerationLoop:
         if samples:
             self._sink.commit(samples)
             self._progress.committed()
-            log.info("committed samples=%d", len(samples))
         self._on_commit()
+        if samples:
+            log.info("committed samples=%d", len(samples))
         if self._sink.finished():
             raise TwinFinishedError
 
