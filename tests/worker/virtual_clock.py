@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable
@@ -39,15 +38,13 @@ class VirtualClock:
 
     async def run(self, work: Awaitable[T]) -> T:
         """Run to the end, and let time jump to the next deadline whenever the loop has had its turn."""
-        threads = _CountingExecutor()
-        asyncio.get_running_loop().set_default_executor(threads)
+        threads = _count_threads(asyncio.get_running_loop())
         task = asyncio.ensure_future(work)
         idle_turns = 0
         while not task.done():
-            if threads.pending:
+            if threads:
                 idle_turns = 0
-                waiting = [asyncio.wrap_future(future) for future in list(threads.pending)]
-                await asyncio.wait([task, *waiting], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([task, *threads], return_when=asyncio.FIRST_COMPLETED)
             elif idle_turns < TURNS:
                 idle_turns += 1
                 await asyncio.sleep(0)
@@ -65,19 +62,21 @@ class VirtualClock:
                 return
 
 
-class _CountingExecutor(concurrent.futures.ThreadPoolExecutor):
-    """Knows which of its calls have not returned."""
+def _count_threads(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
+    """The calls of `asyncio.to_thread` whose end the loop has not seen yet, from now on.
 
-    def __init__(self) -> None:
-        super().__init__(max_workers=4)
-        self._loop = asyncio.get_running_loop()
-        self.pending: set[concurrent.futures.Future[Any]] = set()
+    Counted on the loop: a thread's call is over some time before the loop hears of it, and time must not
+    pass between the two.
+    """
+    pending: set[asyncio.Future[Any]] = set()
+    run_in_executor = loop.run_in_executor
 
-    def submit(
-        self, function: Callable[..., T], /, *arguments: Any, **named: Any
-    ) -> concurrent.futures.Future[T]:
-        future = super().submit(function, *arguments, **named)
-        self.pending.add(future)
-        # On the loop, before what waits for the call: else time could pass between the two.
-        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self.pending.discard, done))
+    def counted(executor: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        future = run_in_executor(executor, function, *arguments)
+        if executor is None:
+            pending.add(future)
+            future.add_done_callback(pending.discard)
         return future
+
+    loop.run_in_executor = counted  # type: ignore[method-assign,assignment]
+    return pending
