@@ -151,10 +151,12 @@ class Stage:
 
     def install(self) -> None:
         """The CRD, a namespace, and the permissions as the chart renders them."""
-        self.cluster.kubectl("apply", "-f", str(ROOT / "crds"))
-        self.cluster.kubectl(
-            "wait", "crd/rephrasejobs.rephrase.dev", "--for=condition=Established", "--timeout=30s"
-        )
+        crds = ("apply", "-f", str(ROOT / "crds"))
+        if self.cluster.kubectl(*crds, check=False).returncode:
+            self.cluster.kubectl(*crds)  # Another test process created it in the same moment.
+        # A jsonpath, because kubectl can't wait for a condition of what has no conditions yet.
+        established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
+        self.cluster.kubectl("wait", "crd/rephrasejobs.rephrase.dev", established, "--timeout=30s")
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
         rendered = subprocess.run(
             ["helm", "template", "e2e", str(CHART), "-n", self.namespace]
