@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rephrase_operator.api.status import (
     FAILURES_LIMIT,
     PODS_LIMIT,
-    Account,
+    FinishedShards,
     Progress,
     RephraseJobStatus,
     ShardFailure,
@@ -169,7 +169,7 @@ def test_the_largest_status_fits_into_an_object_of_etcd() -> None:
     shards = ",".join(f"{first}-{first + 2}" for first in range(60_000, 100_000, 4))
     explained = {"message": "m" * 1024, "pods": ["p" * 63] * PODS_LIMIT, "time": START}
     status = RephraseJobStatus(
-        account=Account(shards=shards),
+        account=FinishedShards(shards=shards),
         failures=[
             ShardFailure(shard=shard, attempts=1, reason="EngineFailed", **explained)
             for shard in range(FAILURES_LIMIT)

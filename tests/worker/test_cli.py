@@ -12,7 +12,7 @@ import pytest
 
 from rephrase_worker import cli, layout
 from rephrase_worker.spec import (
-    Engine,
+    EngineSettings,
     ExitCode,
     FinalReport,
     Model,
@@ -32,7 +32,7 @@ class Commands:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.termination = folder / "termination-log"
-        self.engine = Engine(backend="simulated")
+        self.engine = EngineSettings(backend="simulated")
         write_parquet(folder / "source" / "a.parquet", [f"text number {number}" for number in range(10)])
         write_jsonl(folder / "source" / "b.jsonl", ["one", "", "two", None])
         self.recipe = make_recipe(
@@ -114,7 +114,7 @@ def test_an_engine_that_dies_is_retried_from_what_was_committed(
 ) -> None:
     commands.run("plan")
     monkeypatch.setenv("REPHRASE_SIMULATED_DIE_AFTER", "10")
-    commands.engine = Engine(backend="simulated", max_requests_in_flight=2)
+    commands.engine = EngineSettings(backend="simulated", max_requests_in_flight=2)
     assert commands.run("generate", "--shard", "0") == ExitCode.ENGINE
     report = commands.report()
     assert report["state"] == "failed"
@@ -145,16 +145,16 @@ def test_a_setting_that_can_not_work_fails_the_job_only_before_anything_is_commi
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands.run("plan")
-    commands.engine = Engine(backend="simulated", max_model_len=64)
+    commands.engine = EngineSettings(backend="simulated", max_model_len=64)
     assert commands.run("generate", "--shard", "0") == ExitCode.USAGE
     message = commands.report()["failure"]["message"]
     assert "maxTokens 2048" in message
     assert "64 tokens" in message
 
-    commands.engine = Engine(backend="simulated", max_requests_in_flight=2)
+    commands.engine = EngineSettings(backend="simulated", max_requests_in_flight=2)
     monkeypatch.setenv("REPHRASE_SIMULATED_DIE_AFTER", "5")
     assert commands.run("generate", "--shard", "0") == ExitCode.ENGINE
-    commands.engine = Engine(backend="simulated", max_model_len=64)
+    commands.engine = EngineSettings(backend="simulated", max_model_len=64)
     assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
     assert commands.report()["failure"]["reason"] == "InvalidRecipe"
 
@@ -164,10 +164,10 @@ def test_segments_of_any_shard_keep_a_setting_that_can_not_work_from_failing_the
 ) -> None:
     commands.change(sharding=Sharding(documents_per_shard=7))
     commands.run("plan")
-    commands.engine = Engine(backend="simulated", max_requests_in_flight=2)
+    commands.engine = EngineSettings(backend="simulated", max_requests_in_flight=2)
     monkeypatch.setenv("REPHRASE_SIMULATED_DIE_AFTER", "5")
     assert commands.run("generate", "--shard", "1") == ExitCode.ENGINE
-    commands.engine = Engine(backend="simulated", max_model_len=64)
+    commands.engine = EngineSettings(backend="simulated", max_model_len=64)
     assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
 
 
@@ -255,7 +255,7 @@ def slow_job(tmp_path: Path) -> Iterator[Workspace]:
     write_parquet(tmp_path / "source" / "a.parquet", [f"text number {number}" for number in range(500)])
     recipe = make_recipe(tmp_path / "source", tmp_path / "output", documents_per_shard=1000)
     recipe = recipe.model_copy(update={"model": Model(name="simulated")})
-    engine = Engine(backend="simulated", max_requests_in_flight=4, commit_interval_seconds=1)
+    engine = EngineSettings(backend="simulated", max_requests_in_flight=4, commit_interval_seconds=1)
     with workspace(tmp_path, recipe, engine) as space:
         space.run("plan")
         yield space

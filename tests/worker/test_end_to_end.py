@@ -13,7 +13,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from rephrase_worker.spec import Engine, Model, Output, Owner, Prompt, Recipe, Sampling, Sharding, Source
+from rephrase_worker.spec import (
+    EngineSettings,
+    Model,
+    Output,
+    Owner,
+    Prompt,
+    Recipe,
+    Sampling,
+    Sharding,
+    Source,
+)
 from tests.tiny_model import ensure_tiny_model
 from tests.worker.worker_process import Workspace, fetch, workspace
 
@@ -43,7 +53,7 @@ def job(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workspace]:
         output=Output(uri=str(tmp_path / "output")),
         sharding=Sharding(documents_per_shard=10_000),
     )
-    engine = Engine(
+    engine = EngineSettings(
         enforce_eager=True,
         dtype="float32",
         kv_cache_memory_bytes=32 * 1024 * 1024,
@@ -222,7 +232,7 @@ def test_sigterm_while_the_engine_loads_ends_the_worker_and_all_its_processes(jo
 
 
 def test_an_engine_that_can_not_start_says_why_in_the_report(job: Workspace) -> None:
-    too_small = Engine(
+    too_small = EngineSettings(
         enforce_eager=True,
         dtype="float32",
         kv_cache_memory_bytes=1024 * 1024,

@@ -12,17 +12,17 @@ import pytest
 from rephrase_worker.engine import EngineDiedError, GenerationRequest, RequestFailedError
 from rephrase_worker.engine.simulated import SimulatedEngine
 from rephrase_worker.engine.vllm import NOT_ARGUMENTS, VllmEngine, engine_arguments, set_environment
-from rephrase_worker.spec import Engine, ExitCode, Model, Sampling, Speculation, WorkerError
+from rephrase_worker.spec import EngineSettings, ExitCode, Model, Sampling, Speculation, WorkerError
 
 MODEL = Model(name="owner/model")
 
 
-def arguments(engine: Engine, *, seeded: bool = False, on_cpu: bool = False) -> dict[str, object]:
+def arguments(engine: EngineSettings, *, seeded: bool = False, on_cpu: bool = False) -> dict[str, object]:
     return engine_arguments(engine, MODEL, "abc", seeded=seeded, on_cpu=on_cpu)
 
 
 def test_unset_settings_are_left_to_vllm() -> None:
-    assert arguments(Engine()) == {
+    assert arguments(EngineSettings()) == {
         "model": "owner/model",
         "revision": "abc",
         "tokenizer_revision": "abc",
@@ -51,13 +51,15 @@ def vllm_arguments() -> set[str]:
 
 def test_every_setting_is_a_vllm_argument_or_the_workers_own() -> None:
     known = vllm_arguments()
-    assert set(Engine.model_fields) - NOT_ARGUMENTS <= known
+    assert set(EngineSettings.model_fields) - NOT_ARGUMENTS <= known
     assert known.isdisjoint(NOT_ARGUMENTS)
     assert "speculative_config" in known
 
 
 def test_speculation_becomes_vllms_configuration() -> None:
-    engine = Engine(speculation=Speculation(method="ngram", num_speculative_tokens=6, prompt_lookup_max=5))
+    engine = EngineSettings(
+        speculation=Speculation(method="ngram", num_speculative_tokens=6, prompt_lookup_max=5)
+    )
     assert arguments(engine)["speculative_config"] == {
         "method": "ngram",
         "num_speculative_tokens": 6,
@@ -68,14 +70,14 @@ def test_speculation_becomes_vllms_configuration() -> None:
 @pytest.mark.parametrize(
     ("engine", "seeded", "on_cpu", "expected"),
     [
-        (Engine(), True, True, False),
-        (Engine(enable_chunked_prefill=True), True, True, True),
-        (Engine(), True, False, None),
-        (Engine(), False, True, None),
+        (EngineSettings(), True, True, False),
+        (EngineSettings(enable_chunked_prefill=True), True, True, True),
+        (EngineSettings(), True, False, None),
+        (EngineSettings(), False, True, None),
     ],
 )
 def test_seeds_on_a_cpu_switch_chunked_prefill_off_unless_it_is_set(
-    engine: Engine, seeded: bool, on_cpu: bool, expected: bool | None
+    engine: EngineSettings, seeded: bool, on_cpu: bool, expected: bool | None
 ) -> None:
     assert arguments(engine, seeded=seeded, on_cpu=on_cpu).get("enable_chunked_prefill") is expected
 
@@ -92,14 +94,14 @@ def test_workers_are_offline_and_send_no_statistics_unless_told(monkeypatch: pyt
 
 
 async def test_an_engine_that_was_not_started_says_so() -> None:
-    engine = VllmEngine(engine=Engine(), model=MODEL, sampling=Sampling(), revision=None)
+    engine = VllmEngine(engine=EngineSettings(), model=MODEL, sampling=Sampling(), revision=None)
     with pytest.raises(RuntimeError, match="not been started"):
         _ = engine.max_model_len
     await engine.close()
 
 
 def test_settings_with_which_vllm_refuses_every_request_are_refused_before_it_starts() -> None:
-    engine = Engine(speculation=Speculation(method="ngram", num_speculative_tokens=6))
+    engine = EngineSettings(speculation=Speculation(method="ngram", num_speculative_tokens=6))
     VllmEngine(engine=engine, model=MODEL, sampling=Sampling(), revision=None)
     with pytest.raises(WorkerError, match="minP") as caught:
         VllmEngine(engine=engine, model=MODEL, sampling=Sampling(min_p=0.1), revision=None)
@@ -124,7 +126,7 @@ async def test_the_environment_sets_a_simulated_engines_failures() -> None:
         "REPHRASE_SIMULATED_FAIL_EVERY": "2",
         "REPHRASE_SIMULATED_DIE_AFTER": "3",
     }
-    engine = SimulatedEngine.from_environment(Engine(), Sampling(max_tokens=3), environment)
+    engine = SimulatedEngine.from_environment(EngineSettings(), Sampling(max_tokens=3), environment)
     await engine.start()
     assert (await engine.generate(request(1))).output_tokens == 3
     with pytest.raises(RequestFailedError):
@@ -135,5 +137,5 @@ async def test_the_environment_sets_a_simulated_engines_failures() -> None:
 
 
 async def test_a_simulated_engine_takes_the_context_and_batch_of_the_settings() -> None:
-    engine = SimulatedEngine(engine=Engine(max_model_len=1024, max_num_seqs=7))
+    engine = SimulatedEngine(engine=EngineSettings(max_model_len=1024, max_num_seqs=7))
     assert (engine.max_model_len, engine.max_num_seqs) == (1024, 7)

@@ -11,8 +11,8 @@ import pytest
 from rephrase_worker.generate.shard import Job, generate
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.planner import planner
-from rephrase_worker.report.progress import Progress
-from rephrase_worker.spec import Engine, Recipe
+from rephrase_worker.report.progress import ShardProgress
+from rephrase_worker.spec import EngineSettings, Recipe
 from rephrase_worker.store import Store
 from tests.worker.builders import make_recipe, write_jsonl, write_parquet
 from tests.worker.faulty_store import FaultyStore, KilledError
@@ -39,10 +39,10 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def attempt(recipe: Recipe, uid: str, environment: dict[str, str] | None = None) -> Manifest:
     """One pod, from start to end."""
-    engine = Engine(backend="simulated", max_requests_in_flight=4, commit_interval_seconds=1)
+    engine = EngineSettings(backend="simulated", max_requests_in_flight=4, commit_interval_seconds=1)
     return generate(
         Job(recipe=recipe, engine=engine, shard=0, pod_uid=uid),
-        Progress(shard=0, pod_uid=uid, now=lambda: 0.0),
+        ShardProgress(shard=0, pod_uid=uid, now=lambda: 0.0),
         on_commit=lambda: None,
         environment=environment or {},
     )

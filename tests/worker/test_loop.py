@@ -20,7 +20,7 @@ from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
 from rephrase_worker.generate.render import Renderer
 from rephrase_worker.generate.tokenizer import WordTokenizer
 from rephrase_worker.generate.work import Rows
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import ExitCode, Prompt, Reason, Recipe, WorkerError
 from tests.worker.builders import make_recipe
@@ -97,7 +97,7 @@ class Bench:
         if seed is not None:
             sampling = self.recipe.sampling.model_copy(update={"seed": seed})
             self.recipe = self.recipe.model_copy(update={"sampling": sampling})
-        self.progress = Progress(shard=0, pod_uid="pod", now=self.clock.now)
+        self.progress = ShardProgress(shard=0, pod_uid="pod", now=self.clock.now)
         self.engine = ObservedEngine(clock=self.clock, **engine)
         self.engines_made = 0
         self.loop = GenerationLoop(

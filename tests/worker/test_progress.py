@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rephrase_worker.generate.watchdog import Watchdog
 from rephrase_worker.generate.window import default_limit
-from rephrase_worker.report.progress import Progress, TokenRate
+from rephrase_worker.report.progress import ShardProgress, TokenRate
 from rephrase_worker.samples import Sample
 from rephrase_worker.spec import Failure, Reason, ShardReport, WorkerError
 
@@ -65,7 +65,7 @@ def test_there_is_no_rate_before_the_second_look() -> None:
 
 
 def test_a_report_adds_what_earlier_pods_committed_and_a_snapshot_does_not() -> None:
-    progress = Progress(shard=3, pod_uid="uid", now=Time())
+    progress = ShardProgress(shard=3, pod_uid="uid", now=Time())
     progress.planned(10)
     progress.resumed(
         ShardReport(
@@ -89,7 +89,7 @@ def test_a_report_adds_what_earlier_pods_committed_and_a_snapshot_does_not() -> 
 
 
 def test_a_report_names_the_sixteen_most_frequent_errors() -> None:
-    progress = Progress(shard=0, pod_uid="", now=Time())
+    progress = ShardProgress(shard=0, pod_uid="", now=Time())
     for number in range(30):
         progress.finished([sample(error=f"code_{number}: sentence")] * (number + 1))
     errors = progress.report().errors
@@ -99,7 +99,7 @@ def test_a_report_names_the_sixteen_most_frequent_errors() -> None:
 
 def test_engine_seconds_run_while_the_engine_does() -> None:
     time = Time()
-    progress = Progress(shard=0, pod_uid="", now=time)
+    progress = ShardProgress(shard=0, pod_uid="", now=time)
     time.seconds += 60
     assert progress.report().engine_seconds == 0.0
     generated = [0]
@@ -138,7 +138,7 @@ def test_a_token_or_an_idle_engine_calms_the_watchdog() -> None:
 
 
 def test_only_a_hang_makes_the_worker_unhealthy() -> None:
-    progress = Progress(shard=0, pod_uid="", now=Time())
+    progress = ShardProgress(shard=0, pod_uid="", now=Time())
     progress.failed(Failure(reason=Reason.ENGINE_FAILED, message="died"), hangs=False)
     assert progress.healthy
     progress.failed(Failure(reason=Reason.ENGINE_HANGS, message="hangs"), hangs=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.report.telemetry import Telemetry, address
 from rephrase_worker.report.termination import TerminationMessage, fit
 from rephrase_worker.spec import (
@@ -34,8 +34,8 @@ from tests.worker.worker_process import fetch
 
 
 @pytest.fixture
-def progress() -> Progress:
-    progress = Progress(shard=7, pod_uid="uid", now=lambda: 100.0)
+def progress() -> ShardProgress:
+    progress = ShardProgress(shard=7, pod_uid="uid", now=lambda: 100.0)
     progress.finished([sample(tokens=12), sample(error="empty_text: the text is empty")])
     progress.document_finished()
     progress.engine_ready(lambda: 99)
@@ -46,7 +46,7 @@ def progress() -> Progress:
 
 
 @pytest.fixture
-def telemetry(progress: Progress) -> Iterator[Telemetry]:
+def telemetry(progress: ShardProgress) -> Iterator[Telemetry]:
     with Telemetry(progress, host="127.0.0.1", port=0, registry=CollectorRegistry()) as server:
         yield server
 
@@ -83,13 +83,13 @@ def test_promtool_has_no_complaint_about_the_metrics(telemetry: Telemetry) -> No
     subprocess.run(["promtool", "check", "metrics"], input=body, check=True, capture_output=True)
 
 
-def test_progress_is_the_report_as_json(telemetry: Telemetry, progress: Progress) -> None:
+def test_progress_is_the_report_as_json(telemetry: Telemetry, progress: ShardProgress) -> None:
     body = fetch(f"{telemetry.url}/progress")
     assert ShardReport.model_validate_json(body) == progress.report()
     assert len(body) < PROGRESS_LIMIT_BYTES
 
 
-def test_healthz_fails_when_the_engine_hangs(telemetry: Telemetry, progress: Progress) -> None:
+def test_healthz_fails_when_the_engine_hangs(telemetry: Telemetry, progress: ShardProgress) -> None:
     assert fetch(f"{telemetry.url}/healthz") == b"ok\n"
     progress.failed(Failure(reason=Reason.ENGINE_HANGS, message="no token"), hangs=True)
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -105,7 +105,7 @@ def test_other_paths_are_not_found(telemetry: Telemetry) -> None:
         assert answer.code == 404
 
 
-def test_a_port_that_is_taken_is_named(progress: Progress) -> None:
+def test_a_port_that_is_taken_is_named(progress: ShardProgress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WorkerError, match=f"127.0.0.1 port {port}"):
@@ -126,7 +126,7 @@ def test_telemetry_listens_on_the_pods_own_address(
     assert address(environment) == expected
 
 
-def test_an_ipv6_address_has_brackets_in_the_url(progress: Progress) -> None:
+def test_an_ipv6_address_has_brackets_in_the_url(progress: ShardProgress) -> None:
     try:
         server = Telemetry(progress, host="::1", port=0, registry=CollectorRegistry())
     except WorkerError:

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from rephrase_worker.spec import Engine, Recipe
+from rephrase_worker.spec import EngineSettings, Recipe
 
 LINE_SECONDS = 240.0
 """Longest wait for a line of the log: an engine's start on a busy machine."""
@@ -105,7 +105,7 @@ class WorkerProcess:
 class Workspace:
     """A job's files on disk and the commands on it."""
 
-    def __init__(self, folder: Path, recipe: Recipe, engine: Engine) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, engine: EngineSettings) -> None:
         self.folder = folder
         self.recipe = recipe
         (folder / "recipe.json").write_text(recipe.to_json())
@@ -151,7 +151,7 @@ class Workspace:
 
 
 @contextmanager
-def workspace(folder: Path, recipe: Recipe, engine: Engine) -> Iterator[Workspace]:
+def workspace(folder: Path, recipe: Recipe, engine: EngineSettings) -> Iterator[Workspace]:
     """A workspace whose workers are gone afterwards."""
     space = Workspace(folder, recipe, engine)
     try:

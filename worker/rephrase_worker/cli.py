@@ -20,12 +20,12 @@ from pydantic import ValidationError
 
 from rephrase_worker.clock import MonotonicClock
 from rephrase_worker.generate.render import check_templates
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.report.termination import Report, TerminationMessage
 from rephrase_worker.signals import Terminated, on_sigterm, terminate
 from rephrase_worker.spec import (
     Contract,
-    Engine,
+    EngineSettings,
     ExitCode,
     Failure,
     FinalReport,
@@ -139,7 +139,7 @@ def _finalize(arguments: argparse.Namespace) -> Outcome:
 def _generate(arguments: argparse.Namespace) -> Outcome:
     clock = MonotonicClock()
     began = clock.now()
-    recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, Engine)
+    recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, EngineSettings)
     shard = _shard(arguments.shard)
     from rephrase_worker.generate.shard import Job, final_report, generate
     from rephrase_worker.report.telemetry import Telemetry, address
@@ -147,7 +147,7 @@ def _generate(arguments: argparse.Namespace) -> Outcome:
     job = Job(
         recipe=recipe, engine=engine, shard=shard, pod_uid=os.environ.get("POD_UID") or uuid.uuid4().hex
     )
-    progress = Progress(shard=shard, pod_uid=job.pod_uid, now=clock.now)
+    progress = ShardProgress(shard=shard, pod_uid=job.pod_uid, now=clock.now)
     progress.step_took("import", clock.now() - began)
     message = TerminationMessage.from_environment()
     host, port = address()

@@ -1,6 +1,6 @@
 """The contract between operator and worker: what is asked for, and what is reported back.
 
-The operator builds the RephraseJob API from these models and writes a `Recipe` and an `Engine` into a
+The operator builds the RephraseJob API from these models and writes a `Recipe` and `EngineSettings` into a
 ConfigMap; the worker reads them and answers with reports (`/progress` and the container's termination
 message) and an exit code. Nothing else crosses the line, so this module imports nothing but pydantic: it
 has to stay cheap for the operator and free of vLLM.
@@ -172,7 +172,7 @@ class Speculation(Contract):
     )
 
 
-class Engine(Contract):
+class EngineSettings(Contract):
     """The engine's settings. May change while the job runs; workers that start afterwards use them.
 
     Only these vLLM arguments are offered: none of them runs code or carries a secret. Unset means the

@@ -61,7 +61,7 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
             ".promptLookupMax",
         ),
     ),
-    spec.Engine: (
+    spec.EngineSettings: (
         Rule(
             "!has(self.gpuMemoryUtilization) || !has(self.kvCacheMemoryBytes)",
             "gpuMemoryUtilization and kvCacheMemoryBytes exclude each other",

@@ -289,8 +289,8 @@ class RephraseJobSpec(Spec):
     sampling: spec.Sampling = Field(default=spec.Sampling(), description="How the model samples.")
     output: spec.Output = Field(description="Where the dataset goes.")
     sharding: spec.Sharding = Field(default=spec.Sharding(), description="How much work a shard is.")
-    engine: spec.Engine = Field(
-        default=spec.Engine(),
+    engine: spec.EngineSettings = Field(
+        default=spec.EngineSettings(),
         description="The engine's settings. "
         "They may change while the job runs: workers that start afterwards use them. "
         "A change of the number of GPUs per worker takes effect by suspending and resuming.",

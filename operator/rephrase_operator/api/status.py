@@ -139,7 +139,7 @@ class ShardFailure(Part):
     )
 
 
-class Account(Part):
+class FinishedShards(Part):
     """Sums over the finished shards whose worker's report was read. Each shard is added once."""
 
     shards: Annotated[str, Field(max_length=ACCOUNT_LIMIT)] = Field(
@@ -188,7 +188,7 @@ class RephraseJobStatus(Part):
     failures: list[ShardFailure] = Field(
         default_factory=list, max_length=FAILURES_LIMIT, description="Shards whose worker failed."
     )
-    account: Account | None = Field(default=None, description="Sums over the finished shards.")
+    account: FinishedShards | None = Field(default=None, description="Sums over the finished shards.")
     generating: Generating | None = Field(default=None, description="How long the job has been generating.")
     generated: bool = Field(default=False, description="Every shard is complete or given up.")
     error_ratio_reached: float | None = Field(

@@ -12,13 +12,19 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from rephrase_operator.api.status import ERROR_CODES_LIMIT, FAILURES_LIMIT, PODS_LIMIT, Account, ShardFailure
+from rephrase_operator.api.status import (
+    ERROR_CODES_LIMIT,
+    FAILURES_LIMIT,
+    PODS_LIMIT,
+    FinishedShards,
+    ShardFailure,
+)
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import PodView, read_failure, read_report
 from rephrase_worker.spec import ShardReport
 
 
-def fold(account: Account, pods: Iterable[PodView]) -> Account:
+def fold(account: FinishedShards, pods: Iterable[PodView]) -> FinishedShards:
     """The account with the shards added whose pod succeeded and that were not in it yet."""
     inside = Intervals.parse(account.shards)
     sums = account.model_dump(exclude={"shards", "errors"})
@@ -45,7 +51,7 @@ def fold(account: Account, pods: Iterable[PodView]) -> Account:
             sums["worker_seconds"] += (pod.ended - pod.started).total_seconds()
     if not added:
         return account
-    return Account(
+    return FinishedShards(
         shards=str(inside | Intervals(added)), errors=dict(errors.most_common(ERROR_CODES_LIMIT)), **sums
     )
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from rephrase_operator.api.status import ERROR_CODES_LIMIT, Account, Generating, PlanSummary, Progress
+from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards, Generating, PlanSummary, Progress
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import LiveReport, PodView, read_report
 from rephrase_worker.spec import FinalReport, ShardReport
@@ -36,7 +36,7 @@ def measure(
     plan: PlanSummary,
     samples_per_document: int,
     gpus: int,
-    account: Account,
+    account: FinishedShards,
     complete: Intervals,
     pods: Iterable[PodView],
     reports: Mapping[str, LiveReport],
@@ -95,7 +95,7 @@ def measure(
     )
 
 
-def _pace(account: Account, fresh: Sequence[LiveReport]) -> float:
+def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
     """Output tokens per second of one worker, over all the time that workers have spent; 0 when unknown.
 
     Finished shards count with the start-up of their pods, which the shards to come will need too.
@@ -118,7 +118,7 @@ def rest(before: Progress | None) -> Progress | None:
 def conclude(
     before: Progress | None,
     report: FinalReport,
-    account: Account | None,
+    account: FinishedShards | None,
     generating: Generating | None,
     *,
     samples_per_document: int,

@@ -28,7 +28,7 @@ from rephrase_worker.spec import (
     ENGINE_FILE,
     RECIPE_FILE,
     WORKER_PORT,
-    Engine,
+    EngineSettings,
     ExitCode,
     Owner,
     Prompt,
@@ -86,7 +86,7 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, L
     )
 
 
-def config_map(job: JobObject, recipe: Recipe, engine: Engine) -> dict[str, Any]:
+def config_map(job: JobObject, recipe: Recipe, engine: EngineSettings) -> dict[str, Any]:
     """The ConfigMap that travels to every pod."""
     return {
         "apiVersion": "v1",

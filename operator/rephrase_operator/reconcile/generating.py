@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import Type, Why
-from rephrase_operator.api.status import Account, Phase, PlanSummary, Progress, Shards
+from rephrase_operator.api.status import FinishedShards, Phase, PlanSummary, Progress, Shards
 from rephrase_operator.observed.accounting import count_failures, exhausted, explain, fold, forgive
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.progress import error_ratio, measure
@@ -56,7 +56,7 @@ def _account(
     config = draft.seen.config
     if config is not None and config.engine != draft.spec.engine.to_json() and not hold_engine(draft):
         draft.set(failures=forgive(draft.status.failures))
-    account = fold(draft.status.account or Account(), pods)
+    account = fold(draft.status.account or FinishedShards(), pods)
     succeeded = Intervals.parse(account.shards) | (child.succeeded if child else Intervals())
     lost = child.failed_indexes if child else Intervals()
     failures = count_failures(draft.status.failures, pods, lost)
@@ -135,7 +135,7 @@ def _ended(
     if child is None or child.deleting:
         return False
     settled = child.ended is None or draft.now - child.ended >= SETTLE
-    folded = Intervals.parse((draft.status.account or Account()).shards)
+    folded = Intervals.parse((draft.status.account or FinishedShards()).shards)
     if child.failed and child.failed_reason not in _PARTIAL:
         fatal = [pod for pod in pods if pod.blamed and pod.exit_code in (ExitCode.USAGE, ExitCode.CONFIG)]
         if fatal:

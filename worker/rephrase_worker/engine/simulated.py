@@ -42,7 +42,7 @@ class SimulatedEngine:
     def __init__(
         self,
         *,
-        engine: spec.Engine | None = None,
+        engine: spec.EngineSettings | None = None,
         sampling: spec.Sampling | None = None,
         clock: Clock | None = None,
         startup_seconds: float = 0.0,
@@ -52,7 +52,7 @@ class SimulatedEngine:
         die_after: int | None = None,
         hang_after: int | None = None,
     ) -> None:
-        settings = engine or spec.Engine()
+        settings = engine or spec.EngineSettings()
         self.max_model_len = settings.max_model_len or DEFAULT_CONTEXT
         self.max_num_seqs = settings.max_num_seqs or DEFAULT_SEQUENCES
         self.generated_tokens = 0
@@ -72,7 +72,7 @@ class SimulatedEngine:
     @classmethod
     def from_environment(
         cls,
-        engine: spec.Engine,
+        engine: spec.EngineSettings,
         sampling: spec.Sampling,
         environment: Mapping[str, str] = os.environ,
         *,

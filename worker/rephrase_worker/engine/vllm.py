@@ -1,6 +1,6 @@
 """The real engine: vLLM's AsyncLLM in this process, its core in a process of its own.
 
-Only the settings of `spec.Engine` reach vLLM: the allow-list is the model itself. vLLM is imported
+Only the settings of `spec.EngineSettings` reach vLLM: the allow-list is the model itself. vLLM is imported
 when the engine starts and not before, because the import takes seconds.
 """
 
@@ -46,7 +46,7 @@ NOT_ARGUMENTS = {
     "hang_timeout_seconds",
     "commit_interval_seconds",
 }
-"""Fields of spec.Engine that are the worker's own; all others are vLLM arguments of the same name."""
+"""Fields of spec.EngineSettings that are the worker's own; all others are vLLM arguments of the same name."""
 
 CLOSE_SECONDS = 1.0
 """How long the engine core gets to end by itself before it is killed: it has nothing to save."""
@@ -59,7 +59,7 @@ def set_environment() -> None:
 
 
 def engine_arguments(
-    engine: spec.Engine, model: spec.Model, revision: str | None, *, seeded: bool, on_cpu: bool
+    engine: spec.EngineSettings, model: spec.Model, revision: str | None, *, seeded: bool, on_cpu: bool
 ) -> dict[str, Any]:
     """The keyword arguments of AsyncEngineArgs; unset settings are left to vLLM."""
     arguments = engine.model_dump(exclude=NOT_ARGUMENTS, exclude_none=True)
@@ -115,7 +115,7 @@ class VllmEngine:
     def __init__(
         self,
         *,
-        engine: spec.Engine,
+        engine: spec.EngineSettings,
         model: spec.Model,
         sampling: spec.Sampling,
         revision: str | None,

@@ -21,7 +21,7 @@ from rephrase_worker.generate.render import DocumentError, Renderer
 from rephrase_worker.generate.watchdog import Watchdog
 from rephrase_worker.generate.window import Window, default_limit
 from rephrase_worker.generate.work import Rows, Work, source_of
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import Reason, WorkerError
 
@@ -69,7 +69,7 @@ class GenerationLoop:
         make_engine: Callable[[], Engine],
         make_renderer: Callable[[Engine], Renderer],
         sink: Sink,
-        progress: Progress,
+        progress: ShardProgress,
         clock: Clock,
         on_commit: Callable[[], None],
         max_requests_in_flight: int | None,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from rephrase_worker import layout
 from rephrase_worker.clock import Clock, MonotonicClock
-from rephrase_worker.engine import Engine as RunningEngine
+from rephrase_worker.engine import Engine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
 from rephrase_worker.engine.vllm import VllmEngine, set_environment
 from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
@@ -26,12 +26,12 @@ from rephrase_worker.generate.tokenizer import Tokenizer, WordTokenizer, load_to
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import Plan, ShardPlan
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
 from rephrase_worker.signals import on_sigterm, terminate
 from rephrase_worker.sink import Committed, ShardSink
 from rephrase_worker.source.reader import ShardReader
-from rephrase_worker.spec import Engine, ExitCode, Reason, Recipe, ShardReport, WorkerError
+from rephrase_worker.spec import EngineSettings, ExitCode, Reason, Recipe, ShardReport, WorkerError
 from rephrase_worker.store import Store
 
 DEFAULT_GRACE_SECONDS = 25.0
@@ -45,7 +45,7 @@ class Job:
     """What a worker was asked to do."""
 
     recipe: Recipe
-    engine: Engine
+    engine: EngineSettings
     shard: int
     pod_uid: str
 
@@ -65,7 +65,7 @@ class _SinkForLoop:
 
 def generate(
     job: Job,
-    progress: Progress,
+    progress: ShardProgress,
     *,
     on_commit: Callable[[], None],
     environment: Mapping[str, str] = os.environ,
@@ -90,7 +90,7 @@ def generate(
 
 def _generate(
     job: Job,
-    progress: Progress,
+    progress: ShardProgress,
     store: Store,
     on_commit: Callable[[], None],
     environment: Mapping[str, str],
@@ -182,7 +182,7 @@ def _shard_plan(job: Job, store: Store) -> ShardPlan:
     return shard
 
 
-def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock) -> RunningEngine:
+def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock) -> Engine:
     if job.engine.backend == "simulated":
         return SimulatedEngine.from_environment(job.engine, job.recipe.sampling, environment, clock=clock)
     return VllmEngine(
@@ -193,7 +193,7 @@ def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clo
     )
 
 
-def _make_renderer(job: Job, shard: ShardPlan, engine: RunningEngine) -> Renderer:
+def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
     tokenizer: Tokenizer = WordTokenizer()
     if job.engine.backend == "vllm":
         set_environment()
@@ -246,7 +246,7 @@ def _has_commits(store: Store) -> bool:
     return bool(store.list(layout.MANIFESTS)) or any(map(store.list, store.folders(layout.SEGMENTS)))
 
 
-def final_report(manifest: Manifest, progress: Progress) -> ShardReport:
+def final_report(manifest: Manifest, progress: ShardProgress) -> ShardReport:
     """The last report of a shard that is done: its counts are the manifest's, not this process's."""
     counts = _report_of(manifest)
     return progress.report().model_copy(

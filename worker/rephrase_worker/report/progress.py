@@ -66,7 +66,7 @@ class Account:
             self.errors[error_code(sample.error)] += 1
 
 
-class Progress:
+class ShardProgress:
     """Counters of one shard. Safe to use from several threads."""
 
     def __init__(self, *, shard: int, pod_uid: str, now: Callable[[], float]) -> None:

@@ -19,7 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rephrase_worker.report.progress import Progress
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
 
 PREFIX = "rephrase_worker"
@@ -32,7 +32,7 @@ STOP_SECONDS = 0.1
 class ProgressCollector(Collector):
     """The worker's metrics, read off its progress at each scrape."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: ShardProgress) -> None:
         self._progress = progress
 
     def collect(self) -> Iterable[Metric]:
@@ -75,7 +75,7 @@ class Telemetry:
     """
 
     def __init__(
-        self, progress: Progress, *, host: str, port: int, registry: CollectorRegistry = REGISTRY
+        self, progress: ShardProgress, *, host: str, port: int, registry: CollectorRegistry = REGISTRY
     ) -> None:
         self._registry = registry
         self._collector = ProgressCollector(progress)
@@ -115,7 +115,9 @@ def address(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
     return environment.get("POD_IP") or "127.0.0.1", int(environment.get("REPHRASE_PORT") or WORKER_PORT)
 
 
-def _server(progress: Progress, registry: CollectorRegistry, host: str, port: int) -> ThreadingHTTPServer:
+def _server(
+    progress: ShardProgress, registry: CollectorRegistry, host: str, port: int
+) -> ThreadingHTTPServer:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
