@@ -53,6 +53,6 @@ def test_a_pod_that_was_taken_away_before_it_had_started_has_not_failed() -> Non
     # Scaling down, suspending or kubectl delete, while the image was pulled.
     lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}}
     gone = pod(phase="Failed", containerStatuses=[{"name": CONTAINER, "state": lost}])
-    assert view_pod(gone).blamed
+    assert view_pod(gone).counts_as_failure
     gone["metadata"] = gone["metadata"] | {"deletionTimestamp": "2026-01-01T12:01:00Z"}
-    assert not view_pod(gone).blamed
+    assert not view_pod(gone).counts_as_failure

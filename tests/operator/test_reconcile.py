@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rephrase_operator.api.conditions import Type
+from rephrase_operator.api.conditions import ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import Step
@@ -28,7 +28,7 @@ def test_a_job_runs_from_nothing_to_a_complete_dataset() -> None:
     world.finalized()
     progress = world.status.progress
     assert progress is not None
-    assert (world.phase, world.reason(Type.COMPLETE)) == (Phase.SUCCEEDED, "True/Succeeded")
+    assert (world.phase, world.reason(ConditionType.COMPLETE)) == (Phase.SUCCEEDED, "True/Succeeded")
     assert (progress.percent, progress.samples_text, progress.output_tokens) == ("100%", 60, 3000)
     assert progress.tokens_per_second == 20.0  # 3,000 tokens in 150 seconds of generating
     assert [event.reason for event in world.events] == [
@@ -48,7 +48,7 @@ def test_the_recipe_is_frozen_before_anything_is_made_from_it() -> None:
 
 def test_an_unknown_prompt_is_refused_with_the_names_there_are_and_mended_by_an_edit() -> None:
     world = World(raw=spec_of(prompts=[{"name": "fqa"}])).run()
-    held = world.status.condition(Type.ACCEPTED)
+    held = world.status.condition(ConditionType.ACCEPTED)
     assert held is not None
     assert (world.phase, held.reason, world.status.start_time) == (Phase.PENDING, "UnknownPrompt", None)
     assert "fqa" in held.message
@@ -76,7 +76,7 @@ def test_a_lost_recipe_that_can_not_be_made_again_fails_the_job() -> None:
     world = World().run()
     world.config = None
     world.library.clear()
-    assert world.run().reason(Type.FAILED) == "True/RecipeChanged"
+    assert world.run().reason(ConditionType.FAILED) == "True/RecipeChanged"
 
 
 def test_a_lost_recipe_is_made_again_when_it_is_the_same() -> None:
@@ -89,7 +89,7 @@ def test_children_of_an_earlier_job_of_the_same_name_are_waited_for_and_never_ad
     world = World().run()
     old = world.jobs["plan"]
     fresh = World(jobs={"plan": replace(old, owner_uid="another")})
-    assert fresh.run().reason(Type.ACCEPTED) == "Unknown/WaitingForOldChildren"
+    assert fresh.run().reason(ConditionType.ACCEPTED) == "Unknown/WaitingForOldChildren"
     assert (fresh.phase, fresh.decide().actions, fresh.decide().requeue_after) == (Phase.PENDING, (), 5.0)
     fresh.jobs.clear()
     assert fresh.run().phase is Phase.PLANNING
@@ -113,7 +113,7 @@ def test_a_failed_plan_fails_the_job_with_the_reason_that_the_planner_gave(
     reason: Reason, message: str
 ) -> None:
     world = World().run().step_fails(Step.PLAN, reason, message).run()
-    held = world.status.condition(Type.FAILED)
+    held = world.status.condition(ConditionType.FAILED)
     assert held is not None
     assert (world.phase, held.reason, held.message) == (Phase.FAILED, reason.value, message)
     assert world.events[-1].type == "Warning"
@@ -184,7 +184,7 @@ def test_scaling_reaches_the_workers_job() -> None:
     assert world.jobs["generate"].parallelism == 7
     world.edit(parallelism=0).run()
     assert world.jobs["generate"].parallelism == 0
-    assert world.reason(Type.WORKERS_READY) == "False/ScaledToZero"
+    assert world.reason(ConditionType.WORKERS_READY) == "False/ScaledToZero"
     assert world.after(days=30).run().phase is Phase.RUNNING
     assert all(event.type == "Normal" for event in world.events)
 
@@ -199,14 +199,14 @@ def test_a_change_of_the_gpus_waits_until_the_workers_pods_can_have_them() -> No
     world = World().planned().running(0).run().edit(engine={"tensorParallelSize": 2}).run()
     assert world.config is not None
     assert json.loads(world.config.engine)["tensorParallelSize"] == 1
-    assert world.reason(Type.WORKERS_CURRENT) == "False/SuspendToApply"
+    assert world.reason(ConditionType.WORKERS_CURRENT) == "False/SuspendToApply"
     first = world.jobs["generate"].uid
     world.edit(suspend=True).fail_pod(0, exit_code=75).after(seconds=5).run()
     world.edit(suspend=False).run()
     assert world.jobs["generate"].uid != first
     assert world.jobs["generate"].gpus == 2
     assert json.loads(world.config.engine)["tensorParallelSize"] == 2
-    assert world.reason(Type.WORKERS_CURRENT) == "True/Current"
+    assert world.reason(ConditionType.WORKERS_CURRENT) == "True/Current"
 
 
 def test_counts_of_finished_shards_outlive_their_pods() -> None:
@@ -253,7 +253,7 @@ def test_a_shard_that_had_its_attempts_before_a_suspension_does_not_go_on_for_ev
         world.after(seconds=30).fail_pod(1, attempt=attempt)
     world.run()
     assert (world.phase, world.jobs["generate"].suspended) == (Phase.FINALIZING, True)
-    assert world.finalized(samples_missing=20).reason(Type.FAILED) == "True/ShardsFailed"
+    assert world.finalized(samples_missing=20).reason(ConditionType.FAILED) == "True/ShardsFailed"
 
 
 def test_a_preempted_worker_is_nobodys_failure() -> None:
@@ -280,7 +280,7 @@ def test_failed_shards_end_in_a_failed_job_that_says_which_and_keeps_the_rest() 
     ).run()
     assert world.phase is Phase.FINALIZING
     world.finalized(samples_text=40, samples_missing=20)
-    held = world.status.condition(Type.FAILED)
+    held = world.status.condition(ConditionType.FAILED)
     assert held is not None
     assert (world.phase, held.reason) == (Phase.FAILED, "ShardsFailed")
     assert "1 of 3 shards failed" in held.message
@@ -300,7 +300,7 @@ def test_a_job_without_a_single_shard_fails_without_finalizing() -> None:
         failed_message="x",
     ).run()
     assert (world.phase, "finalize" in world.jobs) == (Phase.FAILED, False)
-    assert world.reason(Type.FAILED) == "True/ShardsFailed"
+    assert world.reason(ConditionType.FAILED) == "True/ShardsFailed"
 
 
 def test_too_many_failed_shards_stop_the_job_and_what_had_not_run_counts_as_failed() -> None:
@@ -324,7 +324,7 @@ def test_a_configuration_that_can_not_work_fails_the_job_with_the_workers_words(
     world.job_says(
         Step.GENERATE, failed=True, failed_reason="PodFailurePolicy", failed_message="exit 78"
     ).run()
-    assert world.reason(Type.FAILED) == "True/ModelNotFound"
+    assert world.reason(ConditionType.FAILED) == "True/ModelNotFound"
 
 
 def test_a_failed_job_whose_pods_are_gone_fails_with_kubernetes_words() -> None:
@@ -334,7 +334,7 @@ def test_a_failed_job_whose_pods_are_gone_fails_with_kubernetes_words() -> None:
     ).run()
     assert world.phase is Phase.RUNNING
     world.after(seconds=11).run()
-    held = world.status.condition(Type.FAILED)
+    held = world.status.condition(ConditionType.FAILED)
     assert held is not None
     assert (held.reason, held.message) == ("GenerateFailed", "exit 78")
 
@@ -344,12 +344,15 @@ def test_too_many_errors_suspend_the_job_until_the_limit_is_raised_above_what_wa
     world = World(raw=raw).planned().running(0, samples_text=9, samples_error=1, documents_done=5).run()
     assert world.jobs["generate"].suspended
     world.fail_pod(0, exit_code=75, reason=Reason.PREEMPTED).run()
-    assert (world.phase, world.reason(Type.WITHIN_ERROR_BUDGET)) == (Phase.SUSPENDED, "False/TooManyErrors")
+    assert (world.phase, world.reason(ConditionType.WITHIN_ERROR_BUDGET)) == (
+        Phase.SUSPENDED,
+        "False/TooManyErrors",
+    )
     world.edit(failurePolicy={"minDocuments": 5, "maxErrorRatio": 0.08}).run()
     assert world.jobs["generate"].suspended
     world.edit(failurePolicy={"minDocuments": 5, "maxErrorRatio": 0.2}).run()
     assert not world.jobs["generate"].suspended
-    assert world.reason(Type.WITHIN_ERROR_BUDGET) == "True/FewErrors"
+    assert world.reason(ConditionType.WITHIN_ERROR_BUDGET) == "True/FewErrors"
 
 
 def test_a_few_errors_in_the_first_documents_do_not_stop_the_job() -> None:
@@ -370,12 +373,12 @@ def test_pods_that_can_not_start_are_explained_and_fail_the_job_at_the_deadline(
 ) -> None:
     world = World().planned()
     world.pod(Step.GENERATE, "w", index=0, trouble=trouble, trouble_message=message).after(seconds=60).run()
-    assert world.reason(Type.WORKERS_READY) == f"False/{trouble}"
+    assert world.reason(ConditionType.WORKERS_READY) == f"False/{trouble}"
     assert world.status.message is not None
     assert message in world.status.message
     assert world.events[-1].reason == trouble
     world.after(seconds=1800).run()
-    held = world.status.condition(Type.FAILED)
+    held = world.status.condition(ConditionType.FAILED)
     assert held is not None
     assert held.reason == "PendingDeadlineExceeded"
     assert message in held.message
@@ -387,28 +390,28 @@ def test_one_worker_that_runs_keeps_a_job_alive_that_has_pending_ones() -> None:
     world.pod(Step.GENERATE, "w", index=1, trouble="Unschedulable", trouble_message="no GPU").after(
         days=1
     ).run()
-    assert (world.phase, world.reason(Type.WORKERS_READY)) == (Phase.RUNNING, "True/WorkersRunning")
+    assert (world.phase, world.reason(ConditionType.WORKERS_READY)) == (Phase.RUNNING, "True/WorkersRunning")
 
 
 def test_a_job_that_can_not_make_pods_at_all_fails_at_the_deadline() -> None:
     world = World().planned().after(seconds=1801).run()
-    assert world.reason(Type.FAILED) == "True/PendingDeadlineExceeded"
+    assert world.reason(ConditionType.FAILED) == "True/PendingDeadlineExceeded"
 
 
 def test_a_plan_pod_that_can_not_start_fails_the_job_at_the_deadline() -> None:
     world = World().run().pod(Step.PLAN, "p", trouble="ErrImagePull", trouble_message="no such image")
-    assert world.after(seconds=1800).run().reason(Type.FAILED) == "True/PendingDeadlineExceeded"
+    assert world.after(seconds=1800).run().reason(ConditionType.FAILED) == "True/PendingDeadlineExceeded"
 
 
 def test_samples_missing_without_a_failed_shard_are_not_called_a_success() -> None:
     world = World().planned(shards=1).succeed(0).job_says(Step.GENERATE, complete=True).run()
-    assert world.finalized(samples_missing=1).reason(Type.FAILED) == "True/DatasetIncomplete"
+    assert world.finalized(samples_missing=1).reason(ConditionType.FAILED) == "True/DatasetIncomplete"
 
 
 def test_a_failed_finalizer_fails_the_job_with_its_reason() -> None:
     world = World().planned(shards=1).succeed(0).job_says(Step.GENERATE, complete=True).run()
     world.step_fails(Step.FINALIZE, Reason.ACCOUNT_MISMATCH, "faq: 3 samples too few").run()
-    assert world.reason(Type.FAILED) == "True/AccountMismatch"
+    assert world.reason(ConditionType.FAILED) == "True/AccountMismatch"
 
 
 def test_the_dataset_outlives_the_job_that_is_removed_after_its_time() -> None:
@@ -448,8 +451,8 @@ def test_final_phases_stay() -> None:
 
 def test_the_condition_keeps_its_transition_time_while_its_status_stays() -> None:
     world = World().planned().running(0).run()
-    first = world.status.condition(Type.WORKERS_READY)
-    second = world.after(minutes=5).running(1).run().status.condition(Type.WORKERS_READY)
+    first = world.status.condition(ConditionType.WORKERS_READY)
+    second = world.after(minutes=5).running(1).run().status.condition(ConditionType.WORKERS_READY)
     assert first is not None
     assert second is not None
     assert second.last_transition_time == first.last_transition_time

@@ -13,7 +13,7 @@ from typing import Literal
 from rephrase_operator.api.status import Condition
 
 
-class Type(StrEnum):
+class ConditionType(StrEnum):
     """Condition types."""
 
     ACCEPTED = "Accepted"
@@ -32,7 +32,7 @@ class Type(StrEnum):
     """The job has failed."""
 
 
-class Why(StrEnum):
+class ConditionReason(StrEnum):
     """Reasons of conditions and events."""
 
     ACCEPTED = "Accepted"
@@ -122,7 +122,7 @@ SUSPEND_TO_APPLY = (
 
 def with_condition(
     conditions: list[Condition],
-    kind: Type,
+    kind: ConditionType,
     holds: bool | None,
     reason: str,
     message: str,

@@ -84,7 +84,9 @@ class Shards(Part):
 
     total: int = Field(default=0, description="All of them.")
     succeeded: int = Field(default=0, description="Complete at the destination.")
-    failed: int = Field(default=0, description="Given up.")
+    failed: int = Field(
+        default=0, description="Abandoned: they had all their attempts, or their data can't be read."
+    )
     running: int = Field(default=0, description="With a worker that runs.")
     pending: int = Field(default=0, description="Waiting for a worker.")
     summary: Word = Field(default="", description="succeeded/total, for kubectl get.")
@@ -128,7 +130,7 @@ class ShardFailure(Part):
 
     shard: int = Field(description="Number of the shard.")
     attempts: int = Field(description="Failed attempts, counted across suspensions.")
-    failed: bool = Field(default=False, description="True: the shard was given up.")
+    failed: bool = Field(default=False, description="True: the shard is abandoned.")
     reason: Word = Field(description="Reason of the last failure.")
     message: Message = Field(description="What the worker said.")
     time: datetime = Field(description="When the last attempt ended.")
@@ -190,7 +192,7 @@ class RephraseJobStatus(Part):
     )
     account: FinishedShards | None = Field(default=None, description="Sums over the finished shards.")
     generating: Generating | None = Field(default=None, description="How long the job has been generating.")
-    generated: bool = Field(default=False, description="Every shard is complete or given up.")
+    generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )

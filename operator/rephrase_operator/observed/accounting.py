@@ -57,16 +57,16 @@ def fold(account: FinishedShards, pods: Iterable[PodView]) -> FinishedShards:
 
 
 def count_failures(
-    failures: Iterable[ShardFailure], pods: Iterable[PodView], given_up: Intervals
+    failures: Iterable[ShardFailure], pods: Iterable[PodView], abandoned: Intervals
 ) -> list[ShardFailure]:
-    """Failures with the attempts added that ended after the last one counted, and given-up shards marked.
+    """Failures with the attempts added that ended after the last one counted, and abandoned shards marked.
 
     An entry remembers the time at which the last attempt ended, and the pods that ended then (times have no
     fractions): what is older, or among those pods, was counted already.
     """
     by_shard = {failure.shard: failure for failure in failures}
     for pod in sorted(pods, key=_end):
-        if not pod.blamed or pod.index is None:
+        if not pod.counts_as_failure or pod.index is None:
             continue
         known, ended = by_shard.get(pod.index), _end(pod)
         together = known.pods if known is not None and known.time == ended else []
@@ -82,7 +82,7 @@ def count_failures(
             pods=[*together, pod.name][-PODS_LIMIT:],
         )
     marked = [
-        failure.model_copy(update={"failed": failure.shard in given_up}) for failure in by_shard.values()
+        failure.model_copy(update={"failed": failure.shard in abandoned}) for failure in by_shard.values()
     ]
     worst = sorted(marked, key=lambda failure: (not failure.failed, -failure.attempts, failure.shard))
     return sorted(worst[:FAILURES_LIMIT], key=lambda failure: failure.shard)
@@ -103,7 +103,7 @@ def explain(pod: PodView) -> tuple[str, str]:
     )
 
 
-def forgive(failures: Iterable[ShardFailure]) -> list[ShardFailure]:
+def reset_attempts(failures: Iterable[ShardFailure]) -> list[ShardFailure]:
     """Failures with their attempts set back.
 
     What the workers run with has changed, so they get another chance. The times stay, so that the same pods

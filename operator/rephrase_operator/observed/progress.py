@@ -30,7 +30,7 @@ COUNTS = (
 )
 
 
-def measure(
+def live_progress(
     *,
     before: Progress | None,
     plan: PlanSummary,
@@ -107,7 +107,7 @@ def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
     return tokens / seconds if seconds else 0.0
 
 
-def rest(before: Progress | None) -> Progress | None:
+def idle_progress(before: Progress | None) -> Progress | None:
     """Progress while nothing generates: the counts stay, the rates go."""
     if before is None:
         return None
@@ -115,7 +115,7 @@ def rest(before: Progress | None) -> Progress | None:
     return before.model_copy(update=gone | {"workers": 0})
 
 
-def conclude(
+def final_progress(
     before: Progress | None,
     report: FinalReport,
     account: FinishedShards | None,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rephrase_operator.api.conditions import Why
+from rephrase_operator.api.conditions import ConditionReason
 from rephrase_operator.observed.views import JobView, PodView
 
 PATIENCE = timedelta(minutes=1)
@@ -42,20 +42,24 @@ def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Rea
     because = _because(troubled)
     if running:
         message = f"{_workers(len(running))} running."
-        return Readiness(True, Why.WORKERS_RUNNING, f"{message} {because}".strip(), trouble=bool(troubled))
+        return Readiness(
+            True, ConditionReason.WORKERS_RUNNING, f"{message} {because}".strip(), trouble=bool(troubled)
+        )
     if pending:
         since = min(pod.created for pod in pending)
         if troubled:
             return Readiness(False, _reason(troubled), because, trouble=True, waiting_since=since)
         message = f"{_workers(len(pending))} starting."
-        return Readiness(False, Why.WORKERS_STARTING, message, waiting_since=since)
+        return Readiness(False, ConditionReason.WORKERS_STARTING, message, waiting_since=since)
     if pods or child is None or child.start_time is None:
         # Between two pods: a retry waits for its backoff, or the Job has just been made.
-        return Readiness(False, Why.WORKERS_STARTING, "Waiting for a pod.")
+        return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
     if now - child.start_time < PATIENCE:
-        return Readiness(False, Why.WORKERS_STARTING, "Waiting for a pod.", waiting_since=child.start_time)
+        return Readiness(
+            False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.", waiting_since=child.start_time
+        )
     message = f"Job {child.name} has made no pod; kubectl describe job {child.name} says why (a quota?)."
-    return Readiness(False, Why.NO_WORKERS, message, trouble=True, waiting_since=child.start_time)
+    return Readiness(False, ConditionReason.NO_WORKERS, message, trouble=True, waiting_since=child.start_time)
 
 
 def _because(troubled: Sequence[PodView]) -> str:

@@ -126,7 +126,7 @@ class PodView:
         return self.phase == "Running" and not self.deleting
 
     @property
-    def blamed(self) -> bool:
+    def counts_as_failure(self) -> bool:
         """True when it failed by its own doing: a preemption, a worker told to stop and a pod that was taken
         away before it had started don't count.
         """

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from rephrase_operator.api import RephraseJobSpec, conditions
-from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
-from rephrase_operator.observed.progress import rest
+from rephrase_operator.observed.progress import idle_progress
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile.children import gpus_per_worker
 from rephrase_operator.reconcile.decision import Action, Decision
@@ -62,7 +62,7 @@ class Draft:
         """Ask for another pass at the latest after so many seconds."""
         self._requeue = seconds if self._requeue is None else min(self._requeue, seconds)
 
-    def condition(self, kind: Type, holds: bool | None, reason: str, message: str) -> None:
+    def condition(self, kind: ConditionType, holds: bool | None, reason: str, message: str) -> None:
         """Set a condition."""
         self.set(
             conditions=conditions.with_condition(
@@ -80,15 +80,15 @@ class Draft:
         """Set phase and message. Leaving Running ends the stretch of time in which the job generates."""
         if phase is not Phase.RUNNING:
             self.generated_until(self.now)
-            self.set(progress=rest(self.status.progress))
+            self.set(progress=idle_progress(self.status.progress))
         self.set(phase=phase, message=message[:4096])
 
     def fail(self, reason: str, message: str) -> None:
         """End the job as failed."""
         self.phase(Phase.FAILED, message)
         self.set(completion_time=self.now, replicas=0)
-        self.condition(Type.FAILED, True, reason, message)
-        self.condition(Type.COMPLETE, False, reason, message)
+        self.condition(ConditionType.FAILED, True, reason, message)
+        self.condition(ConditionType.COMPLETE, False, reason, message)
         self._settle_workers()
         self.look_again(0)
 
@@ -96,8 +96,8 @@ class Draft:
         """End the job as succeeded."""
         self.phase(Phase.SUCCEEDED, message)
         self.set(completion_time=self.now, replicas=0)
-        self.condition(Type.COMPLETE, True, Why.SUCCEEDED, message)
-        self.condition(Type.FAILED, False, Why.SUCCEEDED, message)
+        self.condition(ConditionType.COMPLETE, True, ConditionReason.SUCCEEDED, message)
+        self.condition(ConditionType.FAILED, False, ConditionReason.SUCCEEDED, message)
         self._settle_workers()
         self.look_again(0)
 
@@ -125,9 +125,11 @@ class Draft:
 
     def _settle_workers(self) -> None:
         """What never ended by itself: the condition would speak of pods that are gone."""
-        ready: Condition | None = self.status.condition(Type.WORKERS_READY)
+        ready: Condition | None = self.status.condition(ConditionType.WORKERS_READY)
         if ready is not None and ready.status == "True":
-            self.condition(Type.WORKERS_READY, False, Why.NO_WORKERS, "The job has ended.")
+            self.condition(
+                ConditionType.WORKERS_READY, False, ConditionReason.NO_WORKERS, "The job has ended."
+            )
 
 
 def started(status: RephraseJobStatus) -> bool:

@@ -8,21 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Phase, RephraseJobStatus
 
 MAX_SHARD_EVENTS = 5
 """Failed attempts that one pass tells of; `status.failures` has them all."""
 
 _PHASE_EVENTS = {
-    Phase.PLANNING: Why.PLANNING,
-    Phase.RUNNING: Why.RUNNING,
-    Phase.SUSPENDED: Why.SUSPENDED,
-    Phase.FINALIZING: Why.FINALIZING,
-    Phase.SUCCEEDED: Why.SUCCEEDED,
+    Phase.PLANNING: ConditionReason.PLANNING,
+    Phase.RUNNING: ConditionReason.RUNNING,
+    Phase.SUSPENDED: ConditionReason.SUSPENDED,
+    Phase.FINALIZING: ConditionReason.FINALIZING,
+    Phase.SUCCEEDED: ConditionReason.SUCCEEDED,
 }
 
-_QUIET = {Why.WORKERS_RUNNING, Why.WORKERS_STARTING, Why.SUSPENDED, Why.SCALED_TO_ZERO}
+_QUIET = {
+    ConditionReason.WORKERS_RUNNING,
+    ConditionReason.WORKERS_STARTING,
+    ConditionReason.SUSPENDED,
+    ConditionReason.SCALED_TO_ZERO,
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,16 @@ class Event:
 def transitions(before: RephraseJobStatus, after: RephraseJobStatus) -> tuple[Event, ...]:
     """The events between two statuses."""
     found: list[Event] = []
-    if _turned(before, after, Type.ACCEPTED, "False", any_reason=True):
-        found.append(_of("Warning", after.condition(Type.ACCEPTED)))
-    if _turned(before, after, Type.PLANNED, "True"):
-        found.append(_of("Normal", after.condition(Type.PLANNED)))
+    if _turned(before, after, ConditionType.ACCEPTED, "False", any_reason=True):
+        found.append(_of("Warning", after.condition(ConditionType.ACCEPTED)))
+    if _turned(before, after, ConditionType.PLANNED, "True"):
+        found.append(_of("Normal", after.condition(ConditionType.PLANNED)))
     found += _phase(before, after)
     found += _workers(before, after)
-    if _turned(before, after, Type.WITHIN_ERROR_BUDGET, "False"):
-        found.append(_of("Warning", after.condition(Type.WITHIN_ERROR_BUDGET)))
-    if _turned(before, after, Type.WORKERS_CURRENT, "False"):
-        found.append(_of("Normal", after.condition(Type.WORKERS_CURRENT)))
+    if _turned(before, after, ConditionType.WITHIN_ERROR_BUDGET, "False"):
+        found.append(_of("Warning", after.condition(ConditionType.WITHIN_ERROR_BUDGET)))
+    if _turned(before, after, ConditionType.WORKERS_CURRENT, "False"):
+        found.append(_of("Normal", after.condition(ConditionType.WORKERS_CURRENT)))
     found += _attempts(before, after)
     return tuple(found)
 
@@ -55,17 +60,17 @@ def _phase(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
     if before.phase == after.phase or after.phase is None:
         return []
     if after.phase is Phase.FAILED:
-        return [_of("Warning", after.condition(Type.FAILED))]
+        return [_of("Warning", after.condition(ConditionType.FAILED))]
     found = []
     if before.phase is Phase.SUSPENDED:
-        found.append(Event("Normal", Why.RESUMED, "The job goes on."))
+        found.append(Event("Normal", ConditionReason.RESUMED, "The job goes on."))
     if after.phase in _PHASE_EVENTS:
         found.append(Event("Normal", _PHASE_EVENTS[after.phase], after.message or ""))
     return found
 
 
 def _workers(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
-    old, new = before.condition(Type.WORKERS_READY), after.condition(Type.WORKERS_READY)
+    old, new = before.condition(ConditionType.WORKERS_READY), after.condition(ConditionType.WORKERS_READY)
     if new is None or new.status == "True" or new.reason in _QUIET:
         return []
     if after.phase is not None and after.phase.final:
@@ -82,7 +87,7 @@ def _attempts(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event
     return [
         Event(
             "Warning",
-            Why.SHARD_FAILED,
+            ConditionReason.SHARD_FAILED,
             f"Shard {failure.shard}, attempt {failure.attempts}: {failure.reason}: {failure.message}",
         )
         for failure in fresh[:MAX_SHARD_EVENTS]
@@ -90,7 +95,12 @@ def _attempts(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event
 
 
 def _turned(
-    before: RephraseJobStatus, after: RephraseJobStatus, kind: Type, to: str, *, any_reason: bool = False
+    before: RephraseJobStatus,
+    after: RephraseJobStatus,
+    kind: ConditionType,
+    to: str,
+    *,
+    any_reason: bool = False,
 ) -> bool:
     old, new = before.condition(kind), after.condition(kind)
     if new is None or new.status != to:

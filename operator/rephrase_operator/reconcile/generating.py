@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rephrase_operator.api import conditions
-from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import FinishedShards, Phase, PlanSummary, Progress, Shards
-from rephrase_operator.observed.accounting import count_failures, exhausted, explain, fold, forgive
+from rephrase_operator.observed.accounting import count_failures, exhausted, explain, fold, reset_attempts
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_operator.observed.progress import error_ratio, measure
+from rephrase_operator.observed.progress import error_ratio, live_progress
 from rephrase_operator.observed.readiness import Readiness, assess
 from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
 from rephrase_operator.reconcile import children
@@ -35,9 +35,9 @@ def generate(draft: Draft) -> None:
         return
     child = draft.seen.jobs.get(Step.GENERATE)
     pods = draft.seen.of(Step.GENERATE, draft.job.uid)
-    succeeded, given_up = _account(draft, plan, child, pods)
+    succeeded, abandoned = _account(draft, plan, child, pods)
     stopped = _over_budget(draft) or draft.spec.suspend
-    if _ended(draft, plan, child, pods, succeeded, given_up):
+    if _ended(draft, plan, child, pods, succeeded, abandoned):
         return
     _workers(draft, plan, child, pods, stopped=stopped)
     _report(draft, child, pods, stopped=stopped)
@@ -52,27 +52,27 @@ def hold_engine(draft: Draft) -> bool:
 def _account(
     draft: Draft, plan: PlanSummary, child: JobView | None, pods: tuple[PodView, ...]
 ) -> tuple[Intervals, Intervals]:
-    """Take in what the pods say; returns the shards that succeeded and those that were given up."""
+    """Take in what the pods say; returns the shards that succeeded and those that are abandoned."""
     config = draft.seen.config
     if config is not None and config.engine != draft.spec.engine.to_json() and not hold_engine(draft):
-        draft.set(failures=forgive(draft.status.failures))
+        draft.set(failures=reset_attempts(draft.status.failures))
     account = fold(draft.status.account or FinishedShards(), pods)
     succeeded = Intervals.parse(account.shards) | (child.succeeded if child else Intervals())
-    lost = child.failed_indexes if child else Intervals()
-    failures = count_failures(draft.status.failures, pods, lost)
-    spent = exhausted(failures, draft.spec.failure_policy.max_attempts_per_shard)
-    spent = Intervals(shard for shard in spent if shard not in succeeded)
+    failed_indexes = child.failed_indexes if child else Intervals()
+    failures = count_failures(draft.status.failures, pods, failed_indexes)
+    exhausted_shards = exhausted(failures, draft.spec.failure_policy.max_attempts_per_shard)
+    exhausted_shards = Intervals(shard for shard in exhausted_shards if shard not in succeeded)
     # Kubernetes forgets its count when a Job is suspended and would try these again for ever.
-    if len(succeeded | lost | spent) >= plan.shards:
-        lost = lost | spent
-    lost = Intervals(shard for shard in lost if shard not in succeeded)
+    if len(succeeded | failed_indexes | exhausted_shards) >= plan.shards:
+        failed_indexes = failed_indexes | exhausted_shards
+    failed_indexes = Intervals(shard for shard in failed_indexes if shard not in succeeded)
     live = tuple(pod for pod in pods if pod.live)
     draft.set(
         account=account,
-        failures=count_failures(failures, (), lost),
-        shards=_shards(plan, succeeded, lost, live),
+        failures=count_failures(failures, (), failed_indexes),
+        shards=_shards(plan, succeeded, failed_indexes, live),
         replicas=len(live),
-        progress=measure(
+        progress=live_progress(
             before=draft.status.progress,
             plan=plan,
             samples_per_document=draft.samples_per_document,
@@ -87,18 +87,20 @@ def _account(
     begun = [pod.started or pod.created for pod in pods if pod.running]
     if begun:
         draft.generating_since(max(min(begun), draft.status.start_time or min(begun)))
-    return succeeded, lost
+    return succeeded, failed_indexes
 
 
-def _shards(plan: PlanSummary, succeeded: Intervals, lost: Intervals, live: tuple[PodView, ...]) -> Shards:
+def _shards(
+    plan: PlanSummary, succeeded: Intervals, failed_indexes: Intervals, live: tuple[PodView, ...]
+) -> Shards:
     running = {pod.index for pod in live if pod.running and pod.index is not None}
-    open_running = sum(1 for index in running if index not in succeeded and index not in lost)
+    open_running = sum(1 for index in running if index not in succeeded and index not in failed_indexes)
     return Shards(
         total=plan.shards,
         succeeded=len(succeeded),
-        failed=len(lost),
+        failed=len(failed_indexes),
         running=open_running,
-        pending=max(0, plan.shards - len(succeeded) - len(lost) - open_running),
+        pending=max(0, plan.shards - len(succeeded) - len(failed_indexes) - open_running),
         summary=f"{len(succeeded)}/{plan.shards}",
     )
 
@@ -116,10 +118,10 @@ def _over_budget(draft: Draft) -> bool:
     draft.set(error_ratio_reached=None if reached is None else round(max(reached, ratio), 6))
     if reached is None:
         message = f"{ratio:.2%} of the samples are errors." if enough else "Too few documents to judge by."
-        draft.condition(Type.WITHIN_ERROR_BUDGET, True, Why.FEW_ERRORS, message)
+        draft.condition(ConditionType.WITHIN_ERROR_BUDGET, True, ConditionReason.FEW_ERRORS, message)
         return False
     message = conditions.too_many_errors(max(reached, ratio), policy.max_error_ratio)
-    draft.condition(Type.WITHIN_ERROR_BUDGET, False, Why.TOO_MANY_ERRORS, message)
+    draft.condition(ConditionType.WITHIN_ERROR_BUDGET, False, ConditionReason.TOO_MANY_ERRORS, message)
     return True
 
 
@@ -129,7 +131,7 @@ def _ended(
     child: JobView | None,
     pods: tuple[PodView, ...],
     succeeded: Intervals,
-    given_up: Intervals,
+    abandoned: Intervals,
 ) -> bool:
     """Go on to finalizing, or fail, when the Job has come to its end; returns whether it has."""
     if child is None or child.deleting:
@@ -137,16 +139,20 @@ def _ended(
     settled = child.ended is None or draft.now - child.ended >= SETTLE
     folded = Intervals.parse((draft.status.account or FinishedShards()).shards)
     if child.failed and child.failed_reason not in _PARTIAL:
-        fatal = [pod for pod in pods if pod.blamed and pod.exit_code in (ExitCode.USAGE, ExitCode.CONFIG)]
+        fatal = [
+            pod
+            for pod in pods
+            if pod.counts_as_failure and pod.exit_code in (ExitCode.USAGE, ExitCode.CONFIG)
+        ]
         if fatal:
             draft.fail(*explain(fatal[-1]))
         elif settled:
-            draft.fail(Why.GENERATE_FAILED, child.failed_message)
+            draft.fail(ConditionReason.GENERATE_FAILED, child.failed_message)
         else:
             draft.look_again(1)
             return False
         return True
-    over = child.failed or child.complete or len(succeeded) + len(given_up) >= plan.shards
+    over = child.failed or child.complete or len(succeeded) + len(abandoned) >= plan.shards
     if not over:
         return False
     if len(folded) < len(succeeded) and not settled:
@@ -155,12 +161,14 @@ def _ended(
     if not succeeded:
         failed = [failure for failure in draft.status.failures if failure.failed]
         details = " ".join(f"Shard {found.shard}: {found.reason}: {found.message}" for found in failed[:3])
-        draft.fail(Why.SHARDS_FAILED, conditions.shards_failed(len(given_up), plan.shards, details))
+        draft.fail(
+            ConditionReason.SHARDS_FAILED, conditions.shards_failed(len(abandoned), plan.shards, details)
+        )
         return True
-    if child.failed and len(succeeded) + len(given_up) < plan.shards:
+    if child.failed and len(succeeded) + len(abandoned) < plan.shards:
         # maxFailedShards was passed: what had not run yet is missing as well.
-        given_up = Intervals(shard for shard in range(plan.shards) if shard not in succeeded)
-    draft.set(generated=True, replicas=0, shards=_shards(plan, succeeded, given_up, ()))
+        abandoned = Intervals(shard for shard in range(plan.shards) if shard not in succeeded)
+    draft.set(generated=True, replicas=0, shards=_shards(plan, succeeded, abandoned, ()))
     draft.generated_until(child.ended or draft.now)
     if not (child.failed or child.complete or child.suspended):
         draft.do(PatchJob(child.name, {"suspend": True}))
@@ -178,7 +186,9 @@ def _workers(
     )
     if child is None:
         draft.do(CreateJob(wanted))
-        draft.condition(Type.WORKERS_CURRENT, True, Why.CURRENT, "The workers follow the spec.")
+        draft.condition(
+            ConditionType.WORKERS_CURRENT, True, ConditionReason.CURRENT, "The workers follow the spec."
+        )
         return
     if child.deleting or child.failed or child.complete:
         return
@@ -186,11 +196,16 @@ def _workers(
     if not current and child.suspended and stopped and not any(pod.live for pod in pods):
         # A Job's pods can't be changed. The new one finds finished shards finished; each costs a short pod.
         draft.do(DeleteJob(child.name, child.uid))
-        draft.set(failures=forgive(draft.status.failures))
+        draft.set(failures=reset_attempts(draft.status.failures))
         draft.look_again(1)
         return
     message = "The workers follow the spec." if current else conditions.SUSPEND_TO_APPLY
-    draft.condition(Type.WORKERS_CURRENT, current, Why.CURRENT if current else Why.SUSPEND_TO_APPLY, message)
+    draft.condition(
+        ConditionType.WORKERS_CURRENT,
+        current,
+        ConditionReason.CURRENT if current else ConditionReason.SUSPEND_TO_APPLY,
+        message,
+    )
     changes: dict[str, object] = {}
     if child.suspended != stopped:
         changes["suspend"] = stopped
@@ -207,7 +222,7 @@ def _report(draft: Draft, child: JobView | None, pods: tuple[PodView, ...], *, s
     assert progress is not None
     assert shards is not None
     if stopped:
-        held = draft.status.condition(Type.WITHIN_ERROR_BUDGET)
+        held = draft.status.condition(ConditionType.WITHIN_ERROR_BUDGET)
         why = held.message if held is not None and held.status == "False" else "The job is suspended."
         if live:
             draft.set(
@@ -215,17 +230,17 @@ def _report(draft: Draft, child: JobView | None, pods: tuple[PodView, ...], *, s
             )
             draft.look_again(draft.settings.progress_seconds)
             return
-        draft.condition(Type.WORKERS_READY, False, Why.SUSPENDED, why)
+        draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.SUSPENDED, why)
         draft.phase(Phase.SUSPENDED, why)
         return
     draft.look_again(draft.settings.progress_seconds)
     ready = assess(child, pods, draft.now)
     if draft.spec.parallelism == 0 and not live:
-        ready = Readiness(False, Why.SCALED_TO_ZERO, "parallelism is 0: no workers.")
-    draft.condition(Type.WORKERS_READY, ready.ready, ready.reason, ready.message)
+        ready = Readiness(False, ConditionReason.SCALED_TO_ZERO, "parallelism is 0: no workers.")
+    draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
     deadline = draft.spec.failure_policy.pending_deadline_seconds
     if ready.overdue(timedelta(seconds=deadline), draft.now):
-        draft.fail(Why.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
+        draft.fail(ConditionReason.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
         return
     draft.phase(Phase.RUNNING, _sentence(progress, shards, ready))
 

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 from rephrase_operator.api import conditions
-from rephrase_operator.api.conditions import Type, Why
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase, PlanSummary
 from rephrase_operator.observed.accounting import explain
-from rephrase_operator.observed.progress import conclude
+from rephrase_operator.observed.progress import final_progress
 from rephrase_operator.observed.readiness import assess
 from rephrase_operator.observed.views import JobObject, Observed, Step, read_report
 from rephrase_operator.reconcile import children
@@ -60,11 +60,11 @@ def reconcile(
     elif not started(job.status):
         _start(draft)
     elif _foreign(draft):
-        draft.condition(Type.ACCEPTED, None, Why.OLD_CHILDREN, conditions.OLD_CHILDREN)
+        draft.condition(ConditionType.ACCEPTED, None, ConditionReason.OLD_CHILDREN, conditions.OLD_CHILDREN)
         draft.set(message=conditions.OLD_CHILDREN)
         draft.look_again(WAIT_SECONDS)
     elif _configured(draft):
-        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "The recipe is frozen.")
+        draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
         if draft.status.plan is None:
             _plan(draft)
         elif not draft.status.generated:
@@ -72,7 +72,7 @@ def reconcile(
         else:
             _finalize(draft)
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
-            draft.condition(Type.WORKERS_READY, False, Why.REFUSED, seen.refused)
+            draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
             draft.set(message=seen.refused)
     return draft.decide()
 
@@ -81,9 +81,9 @@ def _unreadable(job: JobObject, now: datetime) -> Decision:
     """The API server validates what this operator reads, unless their versions differ."""
     held = conditions.with_condition(
         list(job.status.conditions),
-        Type.ACCEPTED,
+        ConditionType.ACCEPTED,
         False,
-        Why.INVALID_SPEC,
+        ConditionReason.INVALID_SPEC,
         job.problem,
         now=now.replace(microsecond=0),
         generation=job.generation,
@@ -98,17 +98,22 @@ def _start(draft: Draft) -> None:
     unknown = [choice.name for choice in spec.prompts if not choice.template and choice.name not in library]
     if unknown:
         message = conditions.unknown_prompt(unknown, sorted(library))
-        draft.condition(Type.ACCEPTED, False, Why.UNKNOWN_PROMPT, message)
+        draft.condition(ConditionType.ACCEPTED, False, ConditionReason.UNKNOWN_PROMPT, message)
         draft.phase(Phase.PENDING, message)
     elif _foreign(draft):
-        draft.condition(Type.ACCEPTED, None, Why.OLD_CHILDREN, conditions.OLD_CHILDREN)
+        draft.condition(ConditionType.ACCEPTED, None, ConditionReason.OLD_CHILDREN, conditions.OLD_CHILDREN)
         draft.phase(Phase.PENDING, conditions.OLD_CHILDREN)
         draft.look_again(WAIT_SECONDS)
     elif spec.suspend:
-        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "Nothing has started yet: the recipe can change.")
+        draft.condition(
+            ConditionType.ACCEPTED,
+            True,
+            ConditionReason.ACCEPTED,
+            "Nothing has started yet: the recipe can change.",
+        )
         draft.phase(Phase.SUSPENDED, "Suspended before it started.")
     else:
-        draft.condition(Type.ACCEPTED, True, Why.ACCEPTED, "The recipe is frozen.")
+        draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
         draft.set(
             start_time=draft.now,
             worker_image=draft.settings.worker_image,
@@ -133,7 +138,7 @@ def _configured(draft: Draft) -> bool:
         known = all(choice.template or choice.name in draft.library for choice in spec.prompts)
         recipe = children.recipe_of(job, spec, draft.library) if known else None
         if recipe is None or recipe.hash != job.status.recipe_hash:
-            draft.fail(Why.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
+            draft.fail(ConditionReason.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
             return False
         draft.do(CreateConfigMap(children.config_map(job, recipe, spec.engine)))
     elif config.engine != spec.engine.to_json() and not hold_engine(draft):
@@ -143,14 +148,16 @@ def _configured(draft: Draft) -> bool:
 
 def _plan(draft: Draft) -> None:
     make = partial(children.plan_job, draft.job, draft.spec, draft.settings)
-    report: PlanReport | None = _run(draft, Step.PLAN, PlanReport, make, Phase.PLANNING, Why.PLAN_FAILED)
+    report: PlanReport | None = _run(
+        draft, Step.PLAN, PlanReport, make, Phase.PLANNING, ConditionReason.PLAN_FAILED
+    )
     if report is None:
         return
     fields = report.model_dump(include=set(PlanSummary.model_fields))
     about = "" if report.documents_exact else "about "
     message = f"{report.shards} shards, {about}{report.documents} documents in {report.files} files."
     draft.set(plan=PlanSummary(**fields))
-    draft.condition(Type.PLANNED, True, Why.PLANNED, message)
+    draft.condition(ConditionType.PLANNED, True, ConditionReason.PLANNED, message)
     draft.phase(Phase.RUNNING, f"Planned {message}")
     draft.look_again(0)
 
@@ -158,13 +165,13 @@ def _plan(draft: Draft) -> None:
 def _finalize(draft: Draft) -> None:
     make = partial(children.finalize_job, draft.job, draft.spec, draft.settings)
     report: FinalReport | None = _run(
-        draft, Step.FINALIZE, FinalReport, make, Phase.FINALIZING, Why.FINALIZE_FAILED
+        draft, Step.FINALIZE, FinalReport, make, Phase.FINALIZING, ConditionReason.FINALIZE_FAILED
     )
     if report is None:
         return
     status = draft.status
     draft.set(
-        progress=conclude(
+        progress=final_progress(
             status.progress,
             report,
             status.account,
@@ -178,19 +185,23 @@ def _finalize(draft: Draft) -> None:
     if shards is not None and shards.failed:
         failed = [failure for failure in status.failures if failure.failed]
         details = " ".join(f"Shard {found.shard}: {found.reason}: {found.message}" for found in failed[:3])
-        _end(draft, Why.SHARDS_FAILED, conditions.shards_failed(shards.failed, shards.total, details))
+        _end(
+            draft,
+            ConditionReason.SHARDS_FAILED,
+            conditions.shards_failed(shards.failed, shards.total, details),
+        )
     elif report.samples_missing:
         message = (
             f"{report.samples_missing} samples are missing though no shard failed; see the finalize log."
         )
-        _end(draft, Why.DATASET_INCOMPLETE, message)
+        _end(draft, ConditionReason.DATASET_INCOMPLETE, message)
     else:
         message = f"{report.documents} documents, {report.samples_text} texts, {report.samples_error} errors."
         _end(draft, None, message)
     draft.set(progress=progress)
 
 
-def _end(draft: Draft, failure: Why | None, message: str) -> None:
+def _end(draft: Draft, failure: ConditionReason | None, message: str) -> None:
     if failure is None:
         draft.succeed(message)
     else:
@@ -203,7 +214,7 @@ def _run(
     kind: type[PlanReport | FinalReport],
     make: Callable[[], dict[str, Any]],
     phase: Phase,
-    failed: Why,
+    failed: ConditionReason,
 ) -> Any:
     """Bring a step of one pod to its report; None while there is none. It may run again: it is idempotent."""
     child, pods = draft.seen.jobs.get(step), draft.seen.of(step, draft.job.uid)
@@ -211,20 +222,19 @@ def _run(
     report = next((found for found in done if found is not None), None)
     if report is not None:
         return report
-    blamed = [pod for pod in pods if pod.blamed]
+    counted = [pod for pod in pods if pod.counts_as_failure]
     message = f"{phase.value}."
-    if blamed:
-        message = (
-            f"{phase.value}, attempt {len(blamed) + 1}. The last one failed: {': '.join(explain(blamed[-1]))}"
-        )
+    if counted:
+        last = ": ".join(explain(counted[-1]))
+        message = f"{phase.value}, attempt {len(counted) + 1}. The last one failed: {last}"
     settled = child is not None and (child.ended is None or draft.now - child.ended >= SETTLE)
     if child is None:
         draft.do(CreateJob(make() if not draft.spec.suspend else _suspended(make())))
     elif child.deleting:
         draft.look_again(WAIT_SECONDS)
     elif child.failed:
-        if blamed or settled:
-            reason, why = explain(blamed[-1]) if blamed else (failed, child.failed_message)
+        if counted or settled:
+            reason, why = explain(counted[-1]) if counted else (failed, child.failed_message)
             draft.fail(reason, why)
             return None
         draft.look_again(1)
@@ -245,14 +255,16 @@ def _report_step(draft: Draft, step: Step, phase: Phase, message: str) -> None:
             draft.set(message=f"Suspending: {step} is being stopped.")
             draft.look_again(WAIT_SECONDS)
             return
-        draft.condition(Type.WORKERS_READY, False, Why.SUSPENDED, "The job is suspended.")
+        draft.condition(
+            ConditionType.WORKERS_READY, False, ConditionReason.SUSPENDED, "The job is suspended."
+        )
         draft.phase(Phase.SUSPENDED, f"Suspended; the next step is to {step}.")
         return
     ready = assess(child, pods, draft.now)
-    draft.condition(Type.WORKERS_READY, ready.ready, ready.reason, ready.message)
+    draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
     deadline = draft.spec.failure_policy.pending_deadline_seconds
     if ready.overdue(timedelta(seconds=deadline), draft.now):
-        draft.fail(Why.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
+        draft.fail(ConditionReason.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
         return
     draft.phase(phase, f"{message} {ready.message}" if ready.trouble else message)
     draft.look_again(WAIT_SECONDS)

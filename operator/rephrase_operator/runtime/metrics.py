@@ -84,7 +84,7 @@ class Metrics(Collector):
         samples = CounterMetricFamily(
             "rephrase_job_samples", "Samples by outcome.", labels=[*labels, "outcome"]
         )
-        # No counter: a shard's attempts move to the reason of the last, and a change of the engine forgives.
+        # No counter: a shard's attempts move to the reason of the last, and new engine settings reset them.
         failures = GaugeMetricFamily(
             "rephrase_job_failures",
             "Failed attempts at shards by reason of the last.",
