@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.data import Document
 
+from rephrase_worker.bookkeeping import read_plan, read_shard
 from rephrase_worker.plan import ShardPlan
-from rephrase_worker.planner import read_plan, read_shard
 from rephrase_worker.samples import Sample
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Model, Output, Owner, Prompt, Recipe, Sampling, Sharding, Source

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from rephrase_worker import layout
+from rephrase_worker.bookkeeping import read_plan
 from rephrase_worker.finalizer import finalize, finalizer
 from rephrase_worker.manifests import Account
 from rephrase_worker.planner import planner
@@ -246,7 +247,7 @@ def test_card_and_report_show_hostile_names_as_text(tmp_path: Path) -> None:
 
 def test_adding_up_needs_no_store(tmp_path: Path) -> None:
     recipe = planned(tmp_path)
-    plan = planner.read_plan(Store(recipe.output.uri))
+    plan = read_plan(Store(recipe.output.uri))
     account = finalizer.add_up(recipe, plan, [], 0, [])
     assert account.documents == 20
     assert account.prompts["math"].missing == 40

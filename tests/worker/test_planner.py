@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rephrase_worker import layout
+from rephrase_worker.bookkeeping import read_plan
 from rephrase_worker.planner import pinning, planner
 from rephrase_worker.spec import Model, Reason, Source, WorkerError
 from rephrase_worker.store import Store
@@ -130,7 +131,7 @@ def test_an_output_that_can_not_be_written_is_named(source: Path, tmp_path: Path
 
 
 def test_credentials_of_no_kind_are_needed_to_see_that_a_plan_is_missing(tmp_path: Path) -> None:
-    reason, message = failure_of(lambda: planner.read_plan(Store(str(tmp_path))))
+    reason, message = failure_of(lambda: read_plan(Store(str(tmp_path))))
     assert reason is Reason.PLAN_MISSING
     assert layout.PLAN in message
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rephrase_worker import layout, manifests
+from rephrase_worker.bookkeeping import read_manifest, read_plan_of, read_shard
 from rephrase_worker.finalizer.card import card
 from rephrase_worker.finalizer.report import report
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.plan import Plan
-from rephrase_worker.planner import read_plan, read_shard
 from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
@@ -31,12 +31,7 @@ def finalize(recipe: Recipe) -> FinalReport:
     PLAN_MISSING when the job was not planned, ACCOUNT_MISMATCH when the figures contradict each other.
     """
     store = Store(recipe.output.uri)
-    plan = read_plan(store)
-    if plan.recipe_hash != recipe.hash:
-        raise WorkerError(
-            Reason.OUTPUT_IN_USE,
-            f"{store.uri} was planned from another recipe. Finalize with the recipe it holds.",
-        )
+    plan = read_plan_of(store, recipe)
     finished = _read_manifests(store, plan)
     unfinished_files = _check_files(store, recipe, plan, finished)
     account = add_up(recipe, plan, finished, _planned_documents(store, plan, finished), unfinished_files)
@@ -124,7 +119,7 @@ def _read_manifests(store: Store, plan: Plan) -> list[Manifest]:
     """The manifests that are there, by shard."""
     paths = [path for path in store.list(layout.MANIFESTS) if path.endswith(".json")]
     with ThreadPoolExecutor(_THREADS) as pool:
-        read = [Manifest.model_validate_json(content) for content in pool.map(store.read, paths)]
+        read = list(pool.map(lambda path: read_manifest(store, path), paths))
     if [layout.manifest(manifest.shard) for manifest in read] != paths or len(read) > plan.shards:
         raise _mismatch("the manifests' names are not those of the plan's shards")
     return read

@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from rephrase_worker import layout
+from rephrase_worker.bookkeeping import read_plan_of, read_shard
 from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.engine import Engine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
@@ -25,7 +24,7 @@ from rephrase_worker.generate.render import Renderer, check_templates
 from rephrase_worker.generate.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
-from rephrase_worker.plan import Plan, ShardPlan
+from rephrase_worker.plan import ShardPlan
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
 from rephrase_worker.signals import on_sigterm, terminate
@@ -97,7 +96,8 @@ def _generate(
     clock: Clock,
 ) -> Manifest:
     check_templates(job.recipe.prompts)
-    shard = _shard_plan(job, store)
+    read_plan_of(store, job.recipe)
+    shard = read_shard(store, job.shard)
     progress.planned(shard.documents)
     sink = ShardSink(store, job.recipe, shard, job.pod_uid)
     if (manifest := sink.manifest()) is not None:
@@ -154,32 +154,6 @@ async def _run(loop: GenerationLoop) -> None:
 
     with on_sigterm(handle):
         await loop.run()
-
-
-def _shard_plan(job: Job, store: Store) -> ShardPlan:
-    """The shard's frozen plan, after making sure that it belongs to this recipe."""
-    try:
-        plan = Plan.model_validate_json(store.read(layout.PLAN))
-        shard = ShardPlan.model_validate_json(store.read(layout.shard_plan(job.shard)))
-    except FileNotFoundError as error:
-        raise WorkerError(
-            Reason.PLAN_MISSING,
-            f"There is no plan for shard {job.shard} at {store.uri}: {error}. Run `rephrase-worker plan` "
-            "first; shards are counted from 0.",
-        ) from error
-    except ValidationError as error:
-        raise WorkerError(
-            Reason.PLAN_MISSING,
-            f"The plan at {store.uri} can't be read by this version of the worker: {error}. A job keeps "
-            "the worker image that it was planned with.",
-        ) from error
-    if plan.recipe_hash != job.recipe.hash:
-        raise WorkerError(
-            Reason.OUTPUT_IN_USE,
-            f"{store.uri} was planned for another recipe ({plan.recipe_hash}, this one is "
-            f"{job.recipe.hash}). Choose an empty output folder.",
-        )
-    return shard
 
 
 def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock) -> Engine:

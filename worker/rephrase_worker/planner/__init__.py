@@ -3,6 +3,6 @@
 `planner` does it and reads plans back; `sharding` cuts by what `throughput` expects; `pinning` asks the Hub.
 """
 
-from rephrase_worker.planner.planner import plan, read_plan, read_shard
+from rephrase_worker.planner.planner import plan
 
-__all__ = ["plan", "read_plan", "read_shard"]
+__all__ = ["plan"]

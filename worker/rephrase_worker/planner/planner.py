@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 from rephrase_worker import layout
-from rephrase_worker.plan import Plan, ShardPlan, SourceFile, SourceListing
+from rephrase_worker.bookkeeping import read_listing, read_plan
+from rephrase_worker.plan import Plan, SourceFile, SourceListing
 from rephrase_worker.planner.pinning import pin_dataset, pin_model
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.source import inspection
@@ -58,31 +59,6 @@ def plan(recipe: Recipe) -> PlanReport:
         model_revision=frozen.model_revision,
         source_revision=frozen.source_revision,
     )
-
-
-def read_plan(store: Store) -> Plan:
-    """The plan's summary. Raises WorkerError(PLAN_MISSING) when there is no whole plan."""
-    return Plan.model_validate_json(_read(store, layout.PLAN))
-
-
-def read_shard(store: Store, number: int) -> ShardPlan:
-    """The plan of one shard. Raises WorkerError(PLAN_MISSING) when there is none."""
-    return ShardPlan.model_validate_json(_read(store, layout.shard_plan(number)))
-
-
-def read_listing(store: Store) -> SourceListing:
-    """The frozen listing of the source. Raises WorkerError(PLAN_MISSING) when there is none."""
-    return SourceListing.model_validate_json(_read(store, layout.SOURCE_LISTING))
-
-
-def _read(store: Store, path: str) -> bytes:
-    try:
-        return store.read(path)
-    except FileNotFoundError as error:
-        raise WorkerError(
-            Reason.PLAN_MISSING,
-            f"{store.uri}/{path} is not there. Run `rephrase-worker plan` with the same recipe.",
-        ) from error
 
 
 def _claim(store: Store, recipe: Recipe) -> Recipe:

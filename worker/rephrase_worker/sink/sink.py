@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rephrase_worker import layout
+from rephrase_worker.bookkeeping import read_manifest
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.samples import Key, Sample, error_code, to_table
@@ -66,7 +67,7 @@ class ShardSink:
     def manifest(self) -> Manifest | None:
         """The shard's manifest, if it is finished."""
         try:
-            return Manifest.model_validate_json(self._store.read(layout.manifest(self._shard)))
+            return read_manifest(self._store, layout.manifest(self._shard))
         except FileNotFoundError:
             return None
 

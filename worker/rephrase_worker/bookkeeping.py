@@ -1,0 +1,104 @@
+"""Reads what the worker's commands leave for each other under `_rephrase/`: plan and manifests.
+
+Planner, generate and finalizer read these files here and nowhere else, so that a file that is missing,
+damaged or of another version is explained in one place, in a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from rephrase_worker import layout
+from rephrase_worker.manifests import Manifest
+from rephrase_worker.plan import Plan, ShardPlan, SourceListing
+from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
+from rephrase_worker.store import Store
+
+SCHEMA_VERSION = 1
+"""Of plan, shard plans, listing and manifests."""
+
+C = TypeVar("C", bound=Contract)
+
+
+def read_plan(store: Store) -> Plan:
+    """The plan's summary. Raises WorkerError(PLAN_MISSING) when there is no whole plan."""
+    return _read(store, layout.PLAN, Plan)
+
+
+def read_plan_of(store: Store, recipe: Recipe) -> Plan:
+    """The plan's summary, after making sure that it is this recipe's.
+
+    Raises WorkerError: PLAN_MISSING, or OUTPUT_IN_USE when another recipe was planned here.
+    """
+    plan = read_plan(store)
+    if plan.recipe_hash != recipe.hash:
+        raise WorkerError(
+            Reason.OUTPUT_IN_USE,
+            f"{store.uri} was planned for another recipe ({plan.recipe_hash}, this one is {recipe.hash}). "
+            f"Use the recipe that lies there ({layout.RECIPE}), or choose an empty output folder.",
+        )
+    return plan
+
+
+def read_shard(store: Store, number: int) -> ShardPlan:
+    """The plan of one shard. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return _read(store, layout.shard_plan(number), ShardPlan)
+
+
+def read_listing(store: Store) -> SourceListing:
+    """The frozen listing of the source. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return _read(store, layout.SOURCE_LISTING, SourceListing)
+
+
+def read_manifest(store: Store, path: str) -> Manifest:
+    """A shard's manifest. Raises FileNotFoundError, and WorkerError(ACCOUNT_MISMATCH) when it is damaged."""
+    return _parse(store, path, store.read(path), Manifest, Reason.ACCOUNT_MISMATCH)
+
+
+def _read(store: Store, path: str, kind: type[C]) -> C:
+    try:
+        content = store.read(path)
+    except FileNotFoundError as error:
+        raise WorkerError(
+            Reason.PLAN_MISSING,
+            f"{store.uri}/{path} is not there. Run `rephrase-worker plan` with the same recipe first; "
+            "shards are counted from 0.",
+        ) from error
+    return _parse(store, path, content, kind, Reason.PLAN_MISSING)
+
+
+def _parse(store: Store, path: str, content: bytes, kind: type[C], reason: Reason) -> C:
+    where = f"{store.uri}/{path}"
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(
+            where, f"its {len(content)} bytes are not JSON, as after a copy that broke off", reason
+        ) from error
+    version = document.get("schemaVersion", SCHEMA_VERSION) if isinstance(document, dict) else SCHEMA_VERSION
+    if version != SCHEMA_VERSION:
+        # No node has another image, so that another attempt would end the same way.
+        raise WorkerError(
+            reason,
+            f"{where} was written by another version of this software: its schema is version "
+            f"{version!r:.40}, and this worker reads version {SCHEMA_VERSION}. Use the worker image that the "
+            "job was planned with, or plan again into an empty output folder.",
+            exit_code=ExitCode.CONFIG,
+        )
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, fault["loc"])) or "the document"
+        raise _damaged(where, f"{field}: {fault['msg']}", reason) from error
+
+
+def _damaged(where: str, what: str, reason: Reason) -> WorkerError:
+    return WorkerError(
+        reason,
+        f"{where} is damaged ({what}). This software creates such a file whole and never changes it, so "
+        "something else did. Restore the file, or remove the output folder and start the job again.",
+    )
