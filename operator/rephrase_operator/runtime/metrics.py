@@ -1,10 +1,14 @@
-"""The operator's Prometheus metrics: every job's state as its status says, and the operator's own work."""
+"""The operator's Prometheus metrics: every job's state as its status says, and the operator's own work.
+
+docs/reference/metrics.md is made from the declarations here, so a metric is documented where it is declared.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -15,46 +19,171 @@ from prometheus_client.registry import Collector
 from rephrase_operator.api.status import Phase
 from rephrase_operator.cluster.mirror import Key
 
-_GAUGES = (
-    ("rephrase_job_progress_ratio", "Share of the samples that are done.", "ratio"),
-    ("rephrase_job_output_tokens_per_second", "Output tokens per second.", "tokensPerSecond"),
-    (
-        "rephrase_job_output_tokens_per_second_per_gpu",
-        "Output tokens per second and GPU.",
-        "tokensPerSecondPerGpu",
+Status = Mapping[str, Any]
+Series = Iterable[tuple[Sequence[str], float]]
+"""Values by the values of a metric's own labels."""
+
+JOB_LABELS = {"namespace": "of the RephraseJob", "job": "its name"}
+"""Labels of every metric of a job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobMetric:
+    """One metric of a job: how it is called, what it means, and where in the status its values are."""
+
+    name: str
+    """Without the suffix `_total`, which Prometheus' text format adds to counters."""
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily] = GaugeMetricFamily
+    unit: str
+    help: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What each label beside JOB_LABELS means."""
+    read: Callable[[Status], Series]
+
+
+def _progress(name: str) -> Callable[[Status], Series]:
+    """A field of status.progress; no series while the field is unset."""
+
+    def read(status: Status) -> Series:
+        value = (status.get("progress") or {}).get(name)
+        return [] if value is None else [((), float(value))]
+
+    return read
+
+
+def _phases(status: Status) -> Series:
+    return [((phase.value,), float(status.get("phase") == phase)) for phase in Phase]
+
+
+def _samples(status: Status) -> Series:
+    progress = status.get("progress") or {}
+    return [(("text",), progress.get("samplesText", 0)), (("error",), progress.get("samplesError", 0))]
+
+
+def _shards(status: Status) -> Series:
+    shards = status.get("shards") or {}
+    return [((state,), shards.get(state, 0)) for state in ("succeeded", "failed", "running", "pending")]
+
+
+def _failures(status: Status) -> Series:
+    attempts: Counter[str] = Counter()
+    for failure in status.get("failures") or ():
+        attempts[failure["reason"]] += failure["attempts"]
+    return [((reason,), count) for reason, count in sorted(attempts.items())]
+
+
+JOB_METRICS = (
+    JobMetric(
+        name="rephrase_job_phase",
+        unit="0 or 1",
+        help="1 for the phase that the job is in, 0 for the others.",
+        labels={"phase": "`" + "`, `".join(phase.value for phase in Phase) + "`"},
+        read=_phases,
     ),
-    ("rephrase_job_eta_seconds", "Time left at the mean pace of the workers.", "etaSeconds"),
-    ("rephrase_job_workers", "Workers that are running.", "workers"),
+    JobMetric(
+        name="rephrase_job_progress_ratio",
+        unit="ratio, 0 to 1",
+        help="Share of the samples that are finished.",
+        read=_progress("ratio"),
+    ),
+    JobMetric(
+        name="rephrase_job_output_tokens_per_second",
+        unit="tokens/s",
+        help="Output tokens per second of all workers together.",
+        read=_progress("tokensPerSecond"),
+    ),
+    JobMetric(
+        name="rephrase_job_output_tokens_per_second_per_gpu",
+        unit="tokens/s",
+        help="Output tokens per second and GPU.",
+        read=_progress("tokensPerSecondPerGpu"),
+    ),
+    JobMetric(
+        name="rephrase_job_eta_seconds",
+        unit="seconds",
+        help="Time left at the mean pace of the workers.",
+        read=_progress("etaSeconds"),
+    ),
+    JobMetric(
+        name="rephrase_job_workers",
+        unit="pods",
+        help="Workers that are running.",
+        read=_progress("workers"),
+    ),
+    JobMetric(
+        name="rephrase_job_documents",
+        kind=CounterMetricFamily,
+        unit="documents",
+        help="Documents whose samples are all finished.",
+        read=_progress("documents"),
+    ),
+    JobMetric(
+        name="rephrase_job_prompt_tokens",
+        kind=CounterMetricFamily,
+        unit="tokens",
+        help="Prompt tokens of finished samples.",
+        read=_progress("promptTokens"),
+    ),
+    JobMetric(
+        name="rephrase_job_cached_prompt_tokens",
+        kind=CounterMetricFamily,
+        unit="tokens",
+        help="Prompt tokens of finished samples that came from the prefix cache.",
+        read=_progress("cachedPromptTokens"),
+    ),
+    JobMetric(
+        name="rephrase_job_output_tokens",
+        kind=CounterMetricFamily,
+        unit="tokens",
+        help="Output tokens of finished samples.",
+        read=_progress("outputTokens"),
+    ),
+    JobMetric(
+        name="rephrase_job_samples",
+        kind=CounterMetricFamily,
+        unit="samples",
+        help="Finished samples by outcome.",
+        labels={"outcome": "`text` or `error`"},
+        read=_samples,
+    ),
+    JobMetric(
+        name="rephrase_job_shards",
+        unit="shards",
+        help="Shards by state.",
+        labels={"state": "`succeeded`, `failed`, `running` or `pending`"},
+        read=_shards,
+    ),
+    # A gauge, because it can fall: all attempts at a shard count under the reason of the last one, and a
+    # change of the engine's settings resets them.
+    JobMetric(
+        name="rephrase_job_failures",
+        unit="attempts",
+        help="Failed attempts at shards, by the reason of each shard's last one.",
+        labels={"reason": "why the worker failed (see commands.md), or why Kubernetes ended its pod"},
+        read=_failures,
+    ),
 )
-
-_COUNTERS = (
-    ("rephrase_job_documents", "Documents done.", "documents"),
-    ("rephrase_job_prompt_tokens", "Tokens read by the model.", "promptTokens"),
-    ("rephrase_job_cached_prompt_tokens", "Tokens read from the KV cache.", "cachedPromptTokens"),
-    ("rephrase_job_output_tokens", "Tokens written by the model.", "outputTokens"),
-)
-
-_SHARD_STATES = ("succeeded", "failed", "running", "pending")
 
 
 class Metrics(Collector):
     """Reads the statuses it was last shown when it is scraped, so a deleted job's series end with it."""
 
     def __init__(self) -> None:
-        self._statuses: dict[Key, Mapping[str, Any]] = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._statuses: dict[Key, Status] = {}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
         self._durations = Histogram(
             "rephrase_operator_reconcile_duration_seconds",
-            "Duration of a pass over one job.",
-            registry=self._registry,
+            "Time that a pass over one job takes.",
+            unit="seconds",
+            registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )
         self._errors = CounterMetric(
-            "rephrase_operator_reconcile_errors", "Passes that failed.", registry=self._registry
+            "rephrase_operator_reconcile_errors", "Passes over a job that failed.", registry=self.registry
         )
 
-    def show(self, key: Key, status: Mapping[str, Any]) -> None:
+    def show(self, key: Key, status: Status) -> None:
         """A job's status, as it is in the API."""
         self._statuses[key] = status
 
@@ -72,40 +201,13 @@ class Metrics(Collector):
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def collect(self) -> Iterable[Metric]:
         """The jobs' metrics, for the registry."""
-        labels = ["namespace", "job"]
-        phases = GaugeMetricFamily(
-            "rephrase_job_phase", "1 for the phase a job is in.", labels=[*labels, "phase"]
-        )
-        shards = GaugeMetricFamily("rephrase_job_shards", "Shards by state.", labels=[*labels, "state"])
-        samples = CounterMetricFamily(
-            "rephrase_job_samples", "Samples by outcome.", labels=[*labels, "outcome"]
-        )
-        # No counter: a shard's attempts move to the reason of the last, and new engine settings reset them.
-        failures = GaugeMetricFamily(
-            "rephrase_job_failures",
-            "Failed attempts at shards by reason of the last.",
-            labels=[*labels, "reason"],
-        )
-        gauges = {field: GaugeMetricFamily(name, text, labels=labels) for name, text, field in _GAUGES}
-        counters = {field: CounterMetricFamily(name, text, labels=labels) for name, text, field in _COUNTERS}
-        for key, status in self._statuses.items():
-            for phase in Phase:
-                phases.add_metric([*key, phase.value], float(status.get("phase") == phase))
-            progress = status.get("progress") or {}
-            for field, metric in (gauges | counters).items():
-                if progress.get(field) is not None:
-                    metric.add_metric(list(key), progress[field])
-            for outcome, field in (("text", "samplesText"), ("error", "samplesError")):
-                samples.add_metric([*key, outcome], progress.get(field, 0))
-            for state in _SHARD_STATES:
-                shards.add_metric([*key, state], (status.get("shards") or {}).get(state, 0))
-            reasons: Counter[str] = Counter()
-            for failure in status.get("failures") or ():
-                reasons[failure["reason"]] += failure["attempts"]
-            for reason, count in sorted(reasons.items()):
-                failures.add_metric([*key, reason], count)
-        return [phases, *gauges.values(), *counters.values(), samples, shards, failures]
+        for metric in JOB_METRICS:
+            family = metric.kind(metric.name, metric.help, labels=[*JOB_LABELS, *metric.labels])
+            for key, status in self._statuses.items():
+                for labels, value in metric.read(status):
+                    family.add_metric([*key, *labels], value)
+            yield family

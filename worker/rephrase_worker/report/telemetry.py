@@ -9,63 +9,22 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
 from typing import Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from rephrase_worker.report.metrics import ProgressCollector
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
 
-PREFIX = "rephrase_worker"
 IDLE_SECONDS = 30.0
 """A connection that says nothing for this long is closed."""
 STOP_SECONDS = 0.1
 """How long ending the server takes at most."""
-
-
-class ProgressCollector(Collector):
-    """The worker's metrics, read off its progress at each scrape."""
-
-    def __init__(self, progress: ShardProgress) -> None:
-        self._progress = progress
-
-    def collect(self) -> Iterable[Metric]:
-        """The metrics, as they are now."""
-        now = self._progress.snapshot()
-        for name, help_text, value in (
-            ("documents", "Documents of which every sample is there.", now.documents),
-            ("prompt_tokens", "Prompt tokens of finished samples.", now.prompt_tokens),
-            (
-                "cached_prompt_tokens",
-                "Prompt tokens that came from the prefix cache.",
-                now.cached_prompt_tokens,
-            ),
-            ("output_tokens", "Tokens that the engine has generated.", now.generated_tokens),
-            ("commits", "Segments written to the destination.", now.commits),
-            ("engine_seconds", "Seconds since the engine was ready.", now.engine_seconds),
-        ):
-            yield CounterMetricFamily(f"{PREFIX}_{name}", help_text, value=value)
-        samples = CounterMetricFamily(f"{PREFIX}_samples", "Finished samples.", labels=["prompt", "outcome"])
-        for (prompt, outcome), count in sorted(now.outcomes.items()):
-            samples.add_metric([prompt, outcome], count)
-        yield samples
-        yield GaugeMetricFamily(
-            f"{PREFIX}_requests_in_flight",
-            "Requests handed to the engine and not answered.",
-            value=now.in_flight,
-        )
-        startup = GaugeMetricFamily(
-            f"{PREFIX}_startup_seconds", "Seconds of each step of the start-up.", labels=["step"]
-        )
-        for step, seconds in now.startup_seconds.items():
-            startup.add_metric([step], seconds)
-        yield startup
 
 
 class Telemetry:
