@@ -47,11 +47,13 @@ lint: setup ## Check format, style, types and the direction of imports
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports --no-logo
 
-generate: setup ## Write the CRDs from the API types
+generate: setup ## Write the CRDs and docs/reference from the code
 	@$(RUN) -m rephrase_operator.api.crd --write
+	@$(RUN) -m scripts.reference --write
 
 check-generated: setup
 	@$(RUN) -m rephrase_operator.api.crd --check
+	@$(RUN) -m scripts.reference --check
 
 lock: setup ## Write requirements/ from .venv
 	@$(RUN) scripts/lock.py

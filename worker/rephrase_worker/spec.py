@@ -303,38 +303,54 @@ class ExitCode(IntEnum):
     """Exit codes of the worker's commands, after sysexits.h."""
 
     OK = 0
+    """The command has done its work."""
     USAGE = 64
-    """The command line or the recipe can't be read: fails the job at once."""
+    """The command line or the recipe can't be read. The job fails at once."""
     DATA = 65
-    """This shard's data can't be read: fails the shard, no retry."""
+    """The data of this shard can't be read. The shard fails without another attempt."""
     ENGINE = 69
-    """The engine failed or hangs: retried."""
+    """The engine failed or hangs. The shard is tried again."""
     INTERNAL = 70
-    """Anything not foreseen: retried."""
+    """Something unforeseen happened. The shard is tried again."""
     PREEMPTED = 75
-    """SIGTERM: retried."""
+    """The worker was stopped by SIGTERM. The shard is tried again and resumes from its last commit."""
     CONFIG = 78
-    """The job's configuration can't work on any node: fails the job at once."""
+    """The job's configuration can't work on any node. The job fails at once."""
 
 
 class Reason(StrEnum):
     """Why a command ended without success; becomes the reason of the job's condition."""
 
     INVALID_RECIPE = "InvalidRecipe"
+    """The recipe, the engine settings or the command line can't be read."""
     SOURCE_NOT_FOUND = "SourceNotFound"
+    """The source matches no file, or there is no such dataset."""
     SOURCE_UNREADABLE = "SourceUnreadable"
+    """A file of the source can't be read or decoded."""
     SOURCE_FORMAT = "SourceFormat"
+    """The source is not what its suffix or `source.format` says."""
     SOURCE_CHANGED = "SourceChanged"
+    """A file of the source has changed since it was planned."""
     TEXT_FIELD_MISSING = "TextFieldMissing"
+    """The source has no column or key of the name in `source.textField` or `source.idField`."""
     MODEL_NOT_FOUND = "ModelNotFound"
+    """There is no such model, or it can't be loaded."""
     OUTPUT_NOT_WRITABLE = "OutputNotWritable"
+    """The output can't be written to."""
     OUTPUT_IN_USE = "OutputInUse"
+    """Another job, or another recipe, owns the output."""
     PLAN_MISSING = "PlanMissing"
+    """The output holds no complete plan."""
     ACCOUNT_MISMATCH = "AccountMismatch"
+    """The manifests contradict each other or the plan."""
     ENGINE_FAILED = "EngineFailed"
+    """The engine could not start, or ended by itself."""
     ENGINE_HANGS = "EngineHangs"
+    """The engine made no token for `engine.hangTimeoutSeconds`."""
     PREEMPTED = "Preempted"
+    """The worker was asked to stop."""
     INTERNAL = "InternalError"
+    """Something unforeseen happened: a defect. The log of the pod has the traceback."""
 
 
 EXIT_CODES: dict[Reason, ExitCode] = {
