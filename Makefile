@@ -4,6 +4,9 @@ ROOT := $(CURDIR)
 RUN := .venv/bin/python
 # The tests are many small processes: two at a time suit two cores.
 WORKERS ?= 2
+# uv does not read pip's settings: it is told where pip looks for PyTorch's CPU build, or else asks PyTorch's index.
+TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
+COMPILE := .venv/bin/uv pip compile --quiet pyproject.toml $(TORCH)
 
 export PATH := $(ROOT)/.cache/bin:$(ROOT)/.venv/bin:$(PATH)
 export HF_HUB_OFFLINE := 1
@@ -55,9 +58,11 @@ check-generated: setup
 	@$(RUN) -m rephrase_operator.api.crd --check
 	@$(RUN) -m scripts.reference --check
 
-lock: setup ## Write requirements/ from .venv
-	@$(RUN) scripts/lock.py
-	@$(RUN) scripts/image_locks.py
+lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyarrow" for newer versions of these)
+	@$(COMPILE) --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt
+	@$(COMPILE) --extra operator --constraints requirements/lock.txt --output-file requirements/operator.txt
+	@$(COMPILE) --extra worker-common --constraints requirements/lock.txt --output-file requirements/worker.txt
+	@$(COMPILE) --extra worker-cpu --constraints requirements/lock.txt --output-file requirements/worker-cpu.txt
 
 clean: ## Remove caches and build outputs, keep .venv and the model
 	@rm -rf .local build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

