@@ -54,7 +54,7 @@ def killed_attempt(
     """Whether the pod was killed before it was done."""
     with monkeypatch.context() as patched:
         patched.setattr(
-            "rephrase_worker.generate.shard.Store", lambda uri: FaultyStore(uri, at=at, after=after)
+            "rephrase_worker.generate.shard.Store", lambda uri, **_: FaultyStore(uri, at=at, after=after)
         )
         try:
             attempt(recipe, uid)

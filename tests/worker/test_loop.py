@@ -5,158 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pytest
 from datatrove.data import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_worker.engine import Completion, Engine, GenerationRequest
-from rephrase_worker.engine.simulated import SimulatedEngine
-from rephrase_worker.generate import loop
-from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
-from rephrase_worker.generate.render import Renderer
-from rephrase_worker.generate.tokenizer import WordTokenizer
-from rephrase_worker.generate.work import Rows
-from rephrase_worker.report.progress import ShardProgress
-from rephrase_worker.samples import Key, Sample
-from rephrase_worker.spec import ExitCode, Prompt, Reason, Recipe, WorkerError
-from tests.worker.builders import make_recipe
-from tests.worker.virtual_clock import VirtualClock
-
-
-class MemorySink:
-    """Keeps commits in memory; hooks let a test look or interfere at each."""
-
-    def __init__(self) -> None:
-        self.commits: list[list[Sample]] = []
-        self.twin_finished = False
-
-    def commit(self, samples: Sequence[Sample]) -> None:
-        self.commits.append(list(samples))
-
-    def finished(self) -> bool:
-        return self.twin_finished
-
-    @property
-    def samples(self) -> list[Sample]:
-        return [sample for commit in self.commits for sample in commit]
-
-    @property
-    def keys(self) -> set[Key]:
-        return {sample.key for sample in self.samples}
-
-
-class ObservedEngine(SimulatedEngine):
-    """A simulated engine that tests can wait for."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._changed = asyncio.Event()
-        self.on_request: Callable[[], None] = lambda: None
-        self.last_answer = 0.0
-
-    async def generate(self, request: GenerationRequest) -> Completion:
-        self.on_request()
-        self._changed.set()
-        try:
-            completion = await super().generate(request)
-            self.last_answer = self._clock.now()
-            return completion
-        finally:
-            self._changed.set()
-
-    async def reached(self, *, requests: int = 0, answered: int = 0) -> None:
-        """Return when the engine has been asked and has answered so often."""
-        while len(self.requests) < requests or self.answered < answered:
-            self._changed.clear()
-            await self._changed.wait()
-
-
-class Bench:
-    """A loop with everything around it."""
-
-    def __init__(
-        self,
-        documents: Iterable[Document],
-        *,
-        sink: MemorySink | None = None,
-        prompts: Sequence[str] = ("faq", "math"),
-        rollouts: int = 1,
-        seed: int | None = None,
-        limit: int | None = None,
-        grace: float = 25.0,
-        hang_timeout: float = 600.0,
-        **engine: Any,
-    ) -> None:
-        self.clock = VirtualClock()
-        self.sink = sink or MemorySink()
-        self.recipe: Recipe = make_recipe("source", "output", prompts=prompts, rollouts=rollouts)
-        if seed is not None:
-            sampling = self.recipe.sampling.model_copy(update={"seed": seed})
-            self.recipe = self.recipe.model_copy(update={"sampling": sampling})
-        self.progress = ShardProgress(shard=0, pod_uid="pod", now=self.clock.now)
-        self.engine = ObservedEngine(clock=self.clock, **engine)
-        self.engines_made = 0
-        self.loop = GenerationLoop(
-            documents=documents,
-            committed=self.sink.keys,
-            rows=Rows(self.recipe, model="simulated", revision="abc"),
-            make_engine=self._make_engine,
-            make_renderer=self._make_renderer,
-            sink=self.sink,
-            progress=self.progress,
-            clock=self.clock,
-            on_commit=lambda: None,
-            max_requests_in_flight=limit,
-            hang_timeout_seconds=hang_timeout,
-            commit_interval_seconds=10.0,
-            grace_seconds=grace,
-        )
-
-    def _make_engine(self) -> Engine:
-        self.engines_made += 1
-        return self.engine
-
-    def _make_renderer(self, engine: Engine) -> Renderer:
-        return Renderer(
-            WordTokenizer(), self.recipe.prompts, max_model_len=engine.max_model_len, max_tokens=64
-        )
-
-    async def run(self) -> None:
-        await self.clock.run(self.loop.run())
-
-    async def fail(self) -> WorkerError:
-        with pytest.raises(WorkerError) as caught:
-            await self.run()
-        return caught.value
-
-    async def stop_when(self, reached: int) -> None:
-        """SIGTERM, when the engine has been asked this often."""
-        await self.engine.reached(requests=reached)
-        self.loop.stop.set()
-
-
-def documents(count: int, *, broken: Iterable[int] = ()) -> list[Document]:
-    made = []
-    for number in range(count):
-        metadata: dict[str, Any] = {"source_file": "a.parquet", "source_position": number}
-        if number in set(broken):
-            metadata["error"] = "missing_text: the text is null"
-        text = "" if "error" in metadata else f"document {number} has words"
-        made.append(Document(text=text, id=f"id-{number}", metadata=metadata))
-    return made
-
-
-def keys(count: int, prompts: Sequence[str] = ("faq", "math"), rollouts: int = 1) -> set[Key]:
-    return {
-        Key("a.parquet", number, prompt, rollout)
-        for number in range(count)
-        for prompt in prompts
-        for rollout in range(rollouts)
-    }
+from rephrase_worker.generate import commits
+from rephrase_worker.generate.commits import TwinFinishedError
+from rephrase_worker.samples import Sample
+from rephrase_worker.spec import ExitCode, Prompt, Reason, WorkerError
+from tests.worker.loop_bench import Bench, MemorySink, documents, keys
 
 
 async def test_every_document_becomes_a_row_per_prompt_and_rollout() -> None:
@@ -204,7 +64,7 @@ async def test_no_engine_is_started_when_no_document_needs_it() -> None:
 async def test_errors_are_committed_as_they_come_also_before_any_engine_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "COMMIT_BYTES", 10 * loop.SAMPLE_BYTES)
+    monkeypatch.setattr(commits, "COMMIT_BYTES", 10 * commits.SAMPLE_BYTES)
     bench = Bench(documents(100, broken=range(100)))
     await bench.run()
     assert bench.sink.keys == keys(100)
@@ -241,7 +101,7 @@ async def test_generation_goes_on_while_the_store_is_slow() -> None:
     plain = bench.sink.commit
 
     def commit(samples: Sequence[Sample]) -> None:
-        release.wait()
+        bench.clock.wait(1e9, release)
         plain(samples)
 
     bench.sink.commit = commit  # type: ignore[method-assign]

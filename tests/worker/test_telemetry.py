@@ -41,6 +41,9 @@ def progress() -> ShardProgress:
     progress.engine_ready(lambda: 99)
     progress.admitted(3)
     progress.committed()
+    for writing in (True, False, True):
+        progress.store_failed(writing=writing)
+    progress.store_works()
     progress.step_took("engine", 41.5)
     return progress
 
@@ -70,6 +73,7 @@ def test_metrics_have_the_names_and_values_that_are_documented(telemetry: Teleme
         ("rephrase_worker_output_tokens_total",): 99.0,
         ("rephrase_worker_requests_in_flight",): 3.0,
         ("rephrase_worker_commits_total",): 1.0,
+        ("rephrase_worker_commit_failures_total",): 2.0,
         ("rephrase_worker_engine_seconds_total",): 0.0,
         ("rephrase_worker_startup_seconds", "step=engine"): 41.5,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,13 +19,17 @@ TURNS = 8
 class VirtualClock:
     """A `Clock` whose sleepers wake in the order of their deadlines, at once.
 
-    While the loop waits for a thread (`asyncio.to_thread`), time stands still.
+    While a thread that the loop has started works, time stands still; while it waits by this clock, time
+    passes.
     """
 
     def __init__(self) -> None:
         self.time = 1000.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
+        self._waiting = 0
+        self._wait_began = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
         return self.time
@@ -36,15 +42,34 @@ class VirtualClock:
         heapq.heappush(self._sleepers, (self.time + seconds, next(self._numbers), future))
         await future
 
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        assert self._loop is not None, "threads wait while the loop runs"
+        asyncio.run_coroutine_threadsafe(self._wait(seconds, wake), self._loop).result()
+
+    async def _wait(self, seconds: float, wake: threading.Event) -> None:
+        """Looks at the event every second of virtual time."""
+        self._waiting += 1
+        self._wait_began.set()
+        end = self.time + seconds
+        try:
+            while self.time < end and not wake.is_set():
+                await self.sleep(min(1.0, end - self.time))
+        finally:
+            self._waiting -= 1
+
     async def run(self, work: Awaitable[T]) -> T:
         """Run to the end, and let time jump to the next deadline whenever the loop has had its turn."""
-        threads = _count_threads(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        threads = _count_threads(self._loop)
         task = asyncio.ensure_future(work)
         idle_turns = 0
         while not task.done():
-            if threads:
+            if len(threads) > self._waiting:
                 idle_turns = 0
-                await asyncio.wait([task, *threads], return_when=asyncio.FIRST_COMPLETED)
+                self._wait_began.clear()
+                began = asyncio.ensure_future(self._wait_began.wait())
+                await asyncio.wait([task, began, *threads], return_when=asyncio.FIRST_COMPLETED)
+                began.cancel()
             elif idle_turns < TURNS:
                 idle_turns += 1
                 await asyncio.sleep(0)
@@ -63,7 +88,7 @@ class VirtualClock:
 
 
 def _count_threads(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
-    """The calls of `asyncio.to_thread` whose end the loop has not seen yet, from now on.
+    """The calls in threads (`asyncio.to_thread` and executors) whose end the loop has not seen yet.
 
     Counted on the loop: a thread's call is over some time before the loop hears of it, and time must not
     pass between the two.
@@ -73,10 +98,22 @@ def _count_threads(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
 
     def counted(executor: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         future = run_in_executor(executor, function, *arguments)
-        if executor is None:
-            pending.add(future)
-            future.add_done_callback(pending.discard)
+        pending.add(future)
+        future.add_done_callback(pending.discard)
         return future
 
     loop.run_in_executor = counted  # type: ignore[method-assign,assignment]
     return pending
+
+
+class FastClock:
+    """A `Clock` by which a second is over in a millisecond, for tests of whole commands with real threads."""
+
+    def now(self) -> float:
+        return time.monotonic() * 1000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 1000)
+
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        wake.wait(seconds / 1000)

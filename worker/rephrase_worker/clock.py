@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Protocol
 
@@ -16,6 +17,9 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return after this many seconds; 0 yields to other tasks once."""
 
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        """Block this thread for so many seconds, or until `wake` is set."""
+
 
 class MonotonicClock:
     """The machine's own monotonic clock."""
@@ -27,3 +31,7 @@ class MonotonicClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""
         await asyncio.sleep(seconds)
+
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        """Wait on the event. A signal's handler may break the wait off by raising."""
+        wake.wait(seconds)

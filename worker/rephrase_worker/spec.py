@@ -437,6 +437,8 @@ class ShardReport(Contract):
     """Output tokens per second of the engine over the last half minute (less at the start)."""
     in_flight: int = 0
     commits: int = 0
+    commit_failures: int = 0
+    """Attempts of this process at writing to the destination that failed. Each is tried again."""
     engine_seconds: float = 0.0
     """Seconds since the engine was ready."""
     generated_tokens: int = 0

@@ -1,8 +1,8 @@
 """The generation loop: reader → renderer → engine → sink, for one shard.
 
 Reading and rendering run ahead in threads, by a bounded number of documents; requests run as tasks
-on the event loop; every call of the sink runs in one thread, so that the window of requests never
-drains at a commit. What has finished is committed whatever ends the loop.
+on the event loop; `commits` writes what has finished beside them. What has finished is committed whatever
+ends the loop.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rephrase_worker.clock import Clock
 from rephrase_worker.engine import Engine, EngineDiedError, RequestFailedError
+from rephrase_worker.generate.commits import Commits, Sink, TwinFinishedError
 from rephrase_worker.generate.prefetch import Prefetch
 from rephrase_worker.generate.render import DocumentError, Renderer
 from rephrase_worker.generate.watchdog import Watchdog
@@ -32,29 +32,8 @@ DOCUMENTS_AHEAD = 16
 """Documents that each stage runs ahead: a fraction of a second of the fastest engines."""
 
 HEARTBEAT_SECONDS = 1.0
-COMMIT_BYTES = 64 * 1024 * 1024
-"""Bytes of finished samples, about, that are committed without waiting for the interval."""
-UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
-"""Bytes of finished samples beyond which nothing is admitted: the store is slower than the engine."""
-SAMPLE_BYTES = 1024
-"""What a sample takes beside its text until it is committed, as measured: errors have no text at all."""
-
 
 log = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Where finished samples go."""
-
-    def commit(self, samples: Sequence[Sample]) -> None:
-        """Write the samples as one segment."""
-
-    def finished(self) -> bool:
-        """A twin, another worker on this shard, has finished it."""
-
-
-class TwinFinishedError(Exception):
-    """Another worker has finished this shard: there is nothing left to do."""
 
 
 class GenerationLoop:
@@ -80,7 +59,7 @@ class GenerationLoop:
         self.positions: list[tuple[str, int]] = []
         """Every document that the reader gave, in order; whole when `run` has returned."""
         self.stop = asyncio.Event()
-        """Set on SIGTERM: admit nothing more, finish what the grace period allows, end."""
+        """Set by `request_stop`."""
         self.starting_engine = False
         """The event loop may be blocked: vLLM starts synchronously."""
         self._documents = iter(documents)
@@ -91,26 +70,47 @@ class GenerationLoop:
         self._sink = sink
         self._progress = progress
         self._clock = clock
-        self._on_commit = on_commit
         self._limit = max_requests_in_flight
         self._hang_timeout = hang_timeout_seconds
-        self._commit_interval = commit_interval_seconds
         self._grace = grace_seconds
-        self._finished: list[Sample] = []
-        self._finished_bytes = 0
-        self._last_commit = clock.now()
-        self._committing: asyncio.Future[None] | None = None
-        self._sink_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
+        self._commits = Commits(
+            sink,
+            progress=progress,
+            clock=clock,
+            interval_seconds=commit_interval_seconds,
+            on_commit=on_commit,
+            on_room=lambda room: self._window.set_open(room),
+        )
         self._numbers = itertools.count()
         self._window = Window(1)
         self._resuming = True
 
+    def request_stop(self) -> None:
+        """SIGTERM: admit nothing more, finish and commit what the grace period allows, end."""
+        self._sink.hurry(self._grace)
+        self.stop.set()
+
     async def run(self) -> None:
         """Return when every sample of the shard is committed.
 
-        Raises WorkerError, with PREEMPTED after `stop`, and TwinFinishedError. The engine is only
+        Raises WorkerError, with PREEMPTED after `request_stop`, and TwinFinishedError. The engine is only
         started when a document needs it.
         """
+        try:
+            await self._run()
+        except WorkerError as error:
+            if self._commits.uncommitted:
+                log.error(
+                    "%d finished samples were not committed and have to be made again",
+                    self._commits.uncommitted,
+                )
+            if self.stop.is_set() and error.failure.reason is Reason.OUTPUT_NOT_WRITABLE:
+                raise _preempted_in_outage(self._commits.uncommitted, error) from error
+            raise
+        finally:
+            self._commits.close()
+
+    async def _run(self) -> None:
         started = self._clock.now()
         pending = self._pending()
         try:
@@ -120,8 +120,7 @@ class GenerationLoop:
             if first is not None:
                 await self._with_engine(itertools.chain([first], pending))
         finally:
-            await self._commit()
-            self._sink_thread.shutdown(wait=False)
+            await self._commits.all()
 
     def _pending(self) -> Iterator[Work]:
         """The documents that still miss samples; notes the position of all."""
@@ -139,8 +138,8 @@ class GenerationLoop:
             if work.error is None:
                 return work
             self._fail(work, work.error)
-            if self._commit_is_due():
-                await self._commit()
+            if self._commits.due:
+                await self._commits.all()
         return None
 
     async def _with_engine(self, pending: Iterator[Work]) -> None:
@@ -159,7 +158,7 @@ class GenerationLoop:
         finally:
             try:
                 # First, because a dead or hanging engine takes seconds to close.
-                await self._commit()
+                await self._commits.all()
             finally:
                 self._progress.engine_closed()
                 await engine.close()
@@ -234,9 +233,7 @@ class GenerationLoop:
         self._finish(work, [self._rows.error(work, key, error) for key in work.missing])
 
     def _finish(self, work: Work, samples: list[Sample]) -> None:
-        self._finished += samples
-        self._finished_bytes += sum(len(sample.text or "") + SAMPLE_BYTES for sample in samples)
-        self._window.set_open(self._finished_bytes < UNCOMMITTED_BYTES)
+        self._commits.add(samples)
         self._progress.finished(samples)
         work.remaining -= len(samples)
         if work.remaining == 0:
@@ -250,50 +247,17 @@ class GenerationLoop:
             now = self._clock.now()
             self._progress.tick()
             watchdog.check(now=now, tokens=engine.generated_tokens, in_flight=self._window.in_flight)
-            if self._commit_is_due():
-                self._begin_commit()
+            if self._commits.due:
+                self._commits.begin()
 
     async def _preempt(self, rendered: Prefetch[Work]) -> None:
         """After `stop`: end admission, and end everything when the grace period is over."""
         await self.stop.wait()
         self._progress.enter("generating", "stopping")
         rendered.close()
-        self._begin_commit()
+        self._commits.begin()
         await self._clock.sleep(self._grace)
         raise _preempted()
-
-    def _commit_is_due(self) -> bool:
-        waited = self._clock.now() - self._last_commit
-        return waited >= self._commit_interval or self._finished_bytes >= COMMIT_BYTES
-
-    def _begin_commit(self) -> None:
-        """Hand what has finished to the sink's thread, unless it is still busy with the last commit."""
-        if self._committing is not None:
-            if not self._committing.done():
-                return
-            self._committing.result()
-        self._last_commit = self._clock.now()
-        samples, self._finished, self._finished_bytes = self._finished, [], 0
-        self._window.set_open(True)
-        self._committing = asyncio.get_running_loop().run_in_executor(self._sink_thread, self._write, samples)
-
-    async def _commit(self) -> None:
-        """Commit all that has finished, after a commit that is under way."""
-        if self._committing is not None:
-            await self._committing
-        if self._finished:
-            self._begin_commit()
-            await self._commit()
-
-    def _write(self, samples: Sequence[Sample]) -> None:
-        if samples:
-            self._sink.commit(samples)
-            self._progress.committed()
-        self._on_commit()
-        if samples:
-            log.info("committed samples=%d", len(samples))
-        if self._sink.finished():
-            raise TwinFinishedError
 
 
 def _shortened(pending: Iterator[Work], renderer: Renderer) -> Iterator[Work]:
@@ -319,6 +283,14 @@ def _preempted() -> WorkerError:
     return WorkerError(
         Reason.PREEMPTED,
         "The worker was asked to stop (SIGTERM). What had finished is committed; the shard goes on there.",
+    )
+
+
+def _preempted_in_outage(lost: int, error: WorkerError) -> WorkerError:
+    return WorkerError(
+        Reason.PREEMPTED,
+        f"The worker was asked to stop (SIGTERM) while its output could not be written: {lost} finished "
+        f"samples are lost, and the shard goes on from its last commit. {error.failure.message}",
     )
 
 

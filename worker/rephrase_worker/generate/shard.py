@@ -19,7 +19,8 @@ from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.engine import Engine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
 from rephrase_worker.engine.vllm import VllmEngine, set_environment
-from rephrase_worker.generate.loop import GenerationLoop, TwinFinishedError
+from rephrase_worker.generate.commits import TwinFinishedError
+from rephrase_worker.generate.loop import GenerationLoop
 from rephrase_worker.generate.render import Renderer, check_templates
 from rephrase_worker.generate.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 from rephrase_worker.generate.work import Rows
@@ -31,7 +32,7 @@ from rephrase_worker.signals import on_sigterm, terminate
 from rephrase_worker.sink import Committed, ShardSink
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import EngineSettings, ExitCode, Reason, Recipe, ShardReport, WorkerError
-from rephrase_worker.store import Store
+from rephrase_worker.store import Patience, Store
 
 DEFAULT_GRACE_SECONDS = 25.0
 """Of $TERMINATION_GRACE_SECONDS: how long requests in flight may go on after SIGTERM."""
@@ -49,17 +50,24 @@ class Job:
     pod_uid: str
 
 
-class _SinkForLoop:
+class SinkForLoop:
     """The shard's sink as the loop sees it."""
 
-    def __init__(self, sink: ShardSink) -> None:
+    def __init__(self, sink: ShardSink, patience: Patience) -> None:
         self._sink = sink
+        self._patience = patience
 
     def commit(self, samples: Sequence[Sample]) -> None:
+        """Write a segment."""
         self._sink.commit(samples)
 
     def finished(self) -> bool:
+        """The shard has its manifest."""
         return self._sink.manifest() is not None
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no more than this for the store."""
+        self._patience.hurry(seconds)
 
 
 def generate(
@@ -75,9 +83,11 @@ def generate(
     Raises WorkerError; a failure of the configuration is only fatal to the whole job while nothing
     of it has been committed.
     """
-    store = Store(job.recipe.output.uri)
+    clock = clock or MonotonicClock()
+    patience = Patience(clock, progress)
+    store = Store(job.recipe.output.uri, patience=patience)
     try:
-        return _generate(job, progress, store, on_commit, environment, clock or MonotonicClock())
+        return _generate(job, progress, store, patience, on_commit, environment, clock)
     except WorkerError as error:
         if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store):
             # Engine settings may change in mid-flight; what is generated must survive a mistake in them.
@@ -91,6 +101,7 @@ def _generate(
     job: Job,
     progress: ShardProgress,
     store: Store,
+    patience: Patience,
     on_commit: Callable[[], None],
     environment: Mapping[str, str],
     clock: Clock,
@@ -118,7 +129,7 @@ def _generate(
         ),
         make_engine=lambda: _make_engine(job, shard, environment, clock),
         make_renderer=lambda engine: _make_renderer(job, shard, engine),
-        sink=_SinkForLoop(sink),
+        sink=SinkForLoop(sink, patience),
         progress=progress,
         clock=clock,
         on_commit=on_commit,
@@ -148,7 +159,7 @@ async def _run(loop: GenerationLoop) -> None:
     event_loop = asyncio.get_running_loop()
 
     def handle() -> None:
-        event_loop.call_soon_threadsafe(loop.stop.set)
+        event_loop.call_soon_threadsafe(loop.request_stop)
         if loop.starting_engine:
             terminate()
 

@@ -88,6 +88,13 @@ WORKER_METRICS = (
         read=_plain(lambda now: now.commits),
     ),
     WorkerMetric(
+        name="rephrase_worker_commit_failures",
+        kind=CounterMetricFamily,
+        unit="attempts",
+        help="Attempts at writing to the destination that failed; each is tried again.",
+        read=_plain(lambda now: now.commit_failures),
+    ),
+    WorkerMetric(
         name="rephrase_worker_engine_seconds",
         kind=CounterMetricFamily,
         unit="seconds",

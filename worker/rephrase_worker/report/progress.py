@@ -85,6 +85,8 @@ class ShardProgress:
         self._engine_seconds = 0.0
         self._in_flight = 0
         self._commits = 0
+        self._commit_failures = 0
+        self._store_fails_since: float | None = None
         self._startup: dict[str, float] = {}
         self._failure: Failure | None = None
         self._hangs = False
@@ -155,6 +157,18 @@ class ShardProgress:
         with self._lock:
             self._commits += 1
 
+    def store_failed(self, *, writing: bool) -> None:
+        """An attempt at the destination failed; `writing` or reading."""
+        with self._lock:
+            self._commit_failures += writing
+            if self._store_fails_since is None:
+                self._store_fails_since = self._now()
+
+    def store_works(self) -> None:
+        """The destination answers again."""
+        with self._lock:
+            self._store_fails_since = None
+
     def failed(self, failure: Failure, *, hangs: bool) -> None:
         """The worker is about to end; `hangs` turns it unhealthy."""
         with self._lock:
@@ -164,6 +178,11 @@ class ShardProgress:
     def healthy(self) -> bool:
         """False once the watchdog has found that the engine hangs."""
         return not self._hangs
+
+    def _step_now(self) -> str:
+        if self._store_fails_since is None:
+            return self._step
+        return f"the output fails, for {self._now() - self._store_fails_since:.0f} s now"
 
     def _seconds_of_engine(self) -> float:
         running = 0.0 if self._engine_ready is None else self._now() - self._engine_ready
@@ -178,7 +197,7 @@ class ShardProgress:
                 shard=self._shard,
                 pod_uid=self._pod_uid,
                 state=self._state,
-                step=self._step,
+                step=self._step_now(),
                 documents_planned=self._documents_planned,
                 documents_done=base.documents_done + own.documents,
                 samples_text=base.samples_text + _count(own.outcomes, "text"),
@@ -190,6 +209,7 @@ class ShardProgress:
                 tokens_per_second=round(self._rate.per_second(), 2) if self._state == "generating" else 0.0,
                 in_flight=self._in_flight,
                 commits=self._commits,
+                commit_failures=self._commit_failures,
                 engine_seconds=round(self._seconds_of_engine(), 3),
                 generated_tokens=self._engine_tokens(),
                 startup_seconds={step: round(seconds, 3) for step, seconds in self._startup.items()},
@@ -207,6 +227,7 @@ class ShardProgress:
                 generated_tokens=self._engine_tokens(),
                 in_flight=self._in_flight,
                 commits=self._commits,
+                commit_failures=self._commit_failures,
                 engine_seconds=self._seconds_of_engine(),
                 startup_seconds=dict(self._startup),
             )
@@ -224,6 +245,7 @@ class Snapshot:
     """Of all requests, unfinished ones included."""
     in_flight: int
     commits: int
+    commit_failures: int
     engine_seconds: float
     startup_seconds: Mapping[str, float]
 

@@ -1,8 +1,10 @@
 """The destination: files that appear whole or not at all, and are never overwritten.
 
-`store` is the folder on any file system, `atomic` how local ones create files, `errors` what a failure means.
+`store` is the folder on any file system, `atomic` how local ones create files, `errors` what a failure means,
+`patience` how long a failing operation is tried again.
 """
 
+from rephrase_worker.store.patience import Patience
 from rephrase_worker.store.store import Store
 
-__all__ = ["Store"]
+__all__ = ["Patience", "Store"]

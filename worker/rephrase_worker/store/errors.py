@@ -37,6 +37,15 @@ def is_permanent(error: BaseException) -> bool:
     )
 
 
+_DEFECTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, TypeError, ValueError)
+"""What a file system raises when it was called wrongly, or when a file holds something else than expected."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same operation may succeed later, so that it is worth waiting with samples in hand."""
+    return not is_permanent(error) and not isinstance(error, _DEFECTS)
+
+
 def planning_exit_code(error: BaseException) -> ExitCode:
     """While planning: a permanent error fails the job at once, any other is tried again."""
     return ExitCode.CONFIG if is_permanent(error) else ExitCode.INTERNAL

@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import atomic
 from rephrase_worker.store.errors import planning_exit_code, store_code
+from rephrase_worker.store.patience import Patience
 
 _CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Protocols with a conditional put. Elsewhere fsspec's mode "create" is a look followed by an open."""
@@ -38,11 +39,14 @@ class Store:
     Reading a path that is not there raises FileNotFoundError; every other failure raises
     WorkerError(OUTPUT_NOT_WRITABLE). Its exit code asks for another attempt, as what fails here may
     work on another node; with `planning`, when nothing has been paid for yet, an error that every node
-    would meet (no permission, no such bucket) fails the job at once. Safe to use from several threads.
+    would meet (no permission, no such bucket) fails the job at once. With `patience`, an operation
+    that fails is tried again for as long as that allows, unless its error is permanent. Safe to use from
+    several threads.
     """
 
-    def __init__(self, uri: str, *, planning: bool = False) -> None:
+    def __init__(self, uri: str, *, planning: bool = False, patience: Patience | None = None) -> None:
         self._planning = planning
+        self._patience = patience
         self.uri = uri.rstrip("/") or "/"
         try:
             self._folder = DataFolder(self.uri, auto_mkdir=False, use_listings_cache=False)
@@ -168,7 +172,7 @@ class Store:
 
     def _read(self, path: str, read: Callable[[], T]) -> T:
         try:
-            return read()
+            return self._patiently(f"reading {path}", read, writing=False)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(errno.ENOENT, "not there", f"{self.uri}/{path}") from error
         except Exception as error:  # every file system has its own exceptions
@@ -176,22 +180,29 @@ class Store:
 
     def _write(self, path: str, write: Callable[[], T]) -> T:
         try:
-            return write()
+            return self._patiently(f"writing {path}", write, writing=True)
         except Exception as error:
             raise self._failed(path, "written", error) from error
 
     def _remove(self, path: str, remove: Callable[[], object]) -> None:
         try:
-            remove()
+            self._patiently(f"removing {path}", remove, writing=True)
         except FileNotFoundError:
             return
         except Exception as error:
             raise self._failed(path, "removed", error) from error
 
+    def _patiently(self, operation: str, attempt: Callable[[], T], *, writing: bool) -> T:
+        if self._patience is None:
+            return attempt()
+        return self._patience.run(operation, attempt, writing=writing)
+
     def _failed(self, path: str, verb: str, error: Exception) -> WorkerError:
+        cause = f"{type(error).__name__}: {error}".rstrip(".")
+        notes = "".join(f"{note} " for note in getattr(error, "__notes__", ()))
         return WorkerError(
             Reason.OUTPUT_NOT_WRITABLE,
-            f"{self.uri}/{path} can't be {verb}: {type(error).__name__}: {error}. Check that the folder or "
-            "bucket exists, that the worker's credentials may read and write there and that there is space.",
+            f"{self.uri}/{path} can't be {verb}: {cause}. {notes}Check that the folder or "
+            " bucket exists, has space, and may be read and written with the worker's credentials.",
             exit_code=planning_exit_code(error) if self._planning else ExitCode.INTERNAL,
         )

@@ -1,0 +1,138 @@
+"""Finished samples from the moment they are made until the sink has written them.
+
+Every call of the sink runs in one thread of its own, so that the window of requests never drains at a
+commit. While the store fails, that thread waits in the sink for its next attempt; the engine goes on
+meanwhile, until the samples in hand fill the memory that is set aside for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from rephrase_worker.clock import Clock
+from rephrase_worker.report.progress import ShardProgress
+from rephrase_worker.samples import Sample
+from rephrase_worker.spec import WorkerError
+
+COMMIT_BYTES = 64 * 1024 * 1024
+"""Bytes of finished samples, about, that are committed without waiting for the interval."""
+UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
+"""Bytes of finished samples beyond which nothing is admitted: the store is slower than the engine, or fails.
+The commit that is under way holds as many again at most."""
+SAMPLE_BYTES = 1024
+"""What a sample takes beside its text until it is committed, as measured: errors have no text at all."""
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where finished samples go."""
+
+    def commit(self, samples: Sequence[Sample]) -> None:
+        """Write the samples as one segment. Waits while the store fails; raises WorkerError in the end."""
+
+    def finished(self) -> bool:
+        """A twin, another worker on this shard, has finished it."""
+
+    def hurry(self, seconds: float) -> None:
+        """From now on, wait no more than so many seconds for a store that fails."""
+
+
+class TwinFinishedError(Exception):
+    """Another worker has finished this shard: there is nothing left to do."""
+
+
+class Commits:
+    """The samples in hand and their way into the sink. Used on one event loop."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        progress: ShardProgress,
+        clock: Clock,
+        interval_seconds: float,
+        on_commit: Callable[[], None],
+        on_room: Callable[[bool], None],
+    ) -> None:
+        """`on_commit` runs in the sink's thread after a commit; `on_room` hears if more samples may come."""
+        self._sink = sink
+        self._progress = progress
+        self._clock = clock
+        self._interval = interval_seconds
+        self._on_commit = on_commit
+        self._on_room = on_room
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
+        self._finished: list[Sample] = []
+        self._finished_bytes = 0
+        self._last = clock.now()
+        self._under_way: asyncio.Future[None] | None = None
+        # Two counts, because each of them is changed by one thread only.
+        self._taken = 0
+        self._written = 0
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Take finished samples in hand."""
+        self._finished += samples
+        self._finished_bytes += sum(len(sample.text or "") + SAMPLE_BYTES for sample in samples)
+        self._taken += len(samples)
+        self._on_room(self._finished_bytes < UNCOMMITTED_BYTES)
+
+    @property
+    def uncommitted(self) -> int:
+        """Samples that are in no segment yet, as far as is known."""
+        return self._taken - self._written
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a commit."""
+        waited = self._clock.now() - self._last
+        return waited >= self._interval or self._finished_bytes >= COMMIT_BYTES
+
+    def begin(self) -> None:
+        """Start a commit of all that is in hand, unless one is under way. Raises what the last one raised."""
+        if self._under_way is not None:
+            if not self._under_way.done():
+                return
+            self._under_way.result()
+        self._start()
+
+    async def all(self) -> None:
+        """Commit all that is in hand, after a commit that is under way, and also when that one fails."""
+        try:
+            if self._under_way is not None:
+                await self._under_way
+        except WorkerError:
+            if self._finished:
+                await self._start()
+            raise
+        if self._finished:
+            await self._start()
+
+    def close(self) -> None:
+        """Take no more commits. Does not wait for the thread."""
+        self._thread.shutdown(wait=False)
+
+    def _start(self) -> asyncio.Future[None]:
+        """Hand what has finished to the sink's thread."""
+        self._last = self._clock.now()
+        samples, self._finished, self._finished_bytes = self._finished, [], 0
+        self._on_room(True)
+        self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, self._write, samples)
+        return self._under_way
+
+    def _write(self, samples: Sequence[Sample]) -> None:
+        """Runs in the sink's thread."""
+        if samples:
+            self._sink.commit(samples)
+            self._written += len(samples)
+            self._progress.committed()
+        self._on_commit()
+        if samples:
+            log.info("committed samples=%d", len(samples))
+        if self._sink.finished():
+            raise TwinFinishedError
