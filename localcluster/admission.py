@@ -10,6 +10,7 @@ from localcluster.resources import Resource
 from localcluster.rules import program
 
 JOB = "batch.kubernetes.io/"
+IN_USE = "kubernetes.io/pvc-protection"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = rf"{_LABEL}(\.{_LABEL})*"
 _SENTENCE = (
@@ -36,11 +37,26 @@ def admit(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
     if resource.plural == "secrets":
         for key, text in (new.pop("stringData", None) or {}).items():
             new.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+    if resource.plural == "persistentvolumeclaims" and old is None:
+        _bind(new)
     if resource.plural == "pods" and old is None:
         new["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
     if resource.plural == "jobs" and "spec" in new:
         _complete_job(new, created=old is None)
     return _establish(new) if resource.plural == "customresourcedefinitions" else []
+
+
+def _bind(claim: Object) -> None:
+    """A claim is bound at once. As in a real cluster it can't go while a pod uses it."""
+    claim["metadata"]["finalizers"] = [*claim["metadata"].get("finalizers", ()), IN_USE]
+    spec = claim["spec"]
+    spec |= {"volumeName": f"pvc-{claim['metadata']['uid']}", "volumeMode": "Filesystem"}
+    spec.setdefault("storageClassName", "local")
+    claim["status"] = {
+        "phase": "Bound",
+        "accessModes": spec.get("accessModes"),
+        "capacity": (spec.get("resources") or {}).get("requests"),
+    }
 
 
 def _complete_job(job: Object, *, created: bool) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 
+from localcluster.admission import IN_USE
+from localcluster.claims import claims_of
 from localcluster.client import Client, Informer, path_of
 from localcluster.errors import ApiError, Object
 
@@ -90,6 +92,8 @@ class GarbageCollector:
                 await self._client.request(
                     "PUT", path_of(obj, plural, "finalize"), {**obj, "spec": {"finalizers": []}}
                 )
+        if IN_USE in finalizers and not any(_uses(pod, meta) for kind, pod in rows if kind == "pods"):
+            await self._drop(plural, obj, IN_USE)
         if "foregroundDeletion" in finalizers:
             await self._delete(children)
             blocking = [
@@ -128,3 +132,11 @@ class GarbageCollector:
                 }
             },
         )
+
+
+def _uses(pod: Object, claim: Object) -> bool:
+    """Whether a pod that has not ended mounts a claim, given by its metadata."""
+    ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+    return (
+        not ended and pod["metadata"]["namespace"] == claim["namespace"] and claim["name"] in claims_of(pod)
+    )

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from localcluster.certificates import loopback_tls
+from localcluster.claims import Claims, remove
 from localcluster.client import Client, Informer, path_of
 from localcluster.clock import now, stamp
 from localcluster.errors import ApiError, Object
@@ -29,6 +29,7 @@ class Kubelet:
     def __init__(self, client: Client, directory: Path, name: str) -> None:
         self.client, self.directory, self.name = client, directory, name
         self.processes = Processes()
+        self.claims = Claims(client, directory / "claims")
         self._pods: dict[str, Pod] = {}
         self._addresses = secrets.randbelow(254**3)  # clusters side by side should not meet
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,10 +65,20 @@ class Kubelet:
         pods = "/api/v1/pods"
         mine = Informer(self.client, pods, self._pod_changed, fieldSelector=f"spec.nodeName={self.name}")
         unbound = Informer(self.client, pods, self._pod_waits, fieldSelector="spec.nodeName=")
+
+        def claim_changed(kind: str, claim: Object) -> None:
+            if kind == "DELETED":
+                self.spawn(self.claims.forget(claim))
+            for pod in unbound:
+                self._pod_waits(kind, pod)
+
+        claims = Informer(self.client, "/api/v1/persistentvolumeclaims", claim_changed)
         try:
+            await remove(self.directory / "pods")  # of an earlier kubelet, whose processes went with it
+            await self.claims.tidy()
             await self._register(runner.addresses[0][1])
             async with asyncio.TaskGroup() as group:
-                for work in (mine.run(), unbound.run(), self._heartbeat()):
+                for work in (mine.run(), unbound.run(), claims.run(), self._heartbeat()):
                     group.create_task(work)
         finally:
             self.processes.stop()
@@ -156,9 +167,10 @@ class Kubelet:
                 "reason": "Unschedulable",
                 "lastTransitionTime": stamp(),
             }
-            status = {"conditions": [{**said, "message": f"0/1 nodes are available: 1 {why}."}]}
+            text = f"0/1 nodes are available: {why}."
+            status = {"conditions": [{**said, "message": text}]}
             await self.client.patch(path_of(pod, "pods", "status"), {"status": status})
-            await self.client.event(pod, "Warning", "FailedScheduling", f"0/1 nodes are available: 1 {why}.")
+            await self.client.event(pod, "Warning", "FailedScheduling", text)
             return
         where = {"apiVersion": "v1", "kind": "Node", "name": self.name}
         names = {"name": meta["name"], "namespace": meta["namespace"]}
@@ -173,25 +185,26 @@ class Kubelet:
             await self.client.event(pod, "Normal", "Scheduled", text)
 
     async def _misfit(self, pod: Object) -> str:
-        """Why the pod does not fit: a label or a resource that the node lacks. Amounts are not counted."""
+        """Why the pod does not fit: a claim, label or resource that is missing. Amounts are not counted."""
+        if text := await self.claims.missing(pod):
+            return text
         node = await self.client.get(f"/api/v1/nodes/{self.name}")
         if not (pod["spec"].get("nodeSelector") or {}).items() <= node["metadata"].get("labels", {}).items():
-            return "node(s) didn't match Pod's node affinity/selector"
+            return "1 node(s) didn't match Pod's node affinity/selector"
         wanted = {
             name
             for one in pod["spec"]["containers"]
             for name in (one.get("resources") or {}).get("limits") or ()
         }
         missing = sorted(wanted - node["status"]["allocatable"].keys())
-        return f"Insufficient {missing[0]}" if missing else ""
+        return f"1 Insufficient {missing[0]}" if missing else ""
 
     def _pod_changed(self, kind: str, obj: Object) -> None:
         meta = obj["metadata"]
         pod = self._pods.get(meta["uid"])
         if kind == "DELETED":
             if pod:
-                pod.stop(0)
-                shutil.rmtree(self._pods.pop(meta["uid"]).directory, ignore_errors=True)
+                self._pods.pop(meta["uid"]).stop(0)
         elif pod is None and obj["status"].get("phase") not in ("Succeeded", "Failed"):
             if obj["status"].get("startTime"):
                 self.spawn(self._lost(obj))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from localcluster.claims import remove
 from localcluster.client import path_of
 from localcluster.clock import stamp
 from localcluster.errors import ApiError, Object
@@ -39,7 +40,8 @@ class Container:
         self._message = self.directory / "termination-log"
         self._processes = pod.kubelet.processes
         self._env: dict[str, str] = {}
-        self._cwd = self.directory
+        self._home = self._cwd = self.directory / "home"
+        self._temporary = pod.temporary / self.name
 
     def status(self) -> Object:
         """An entry of containerStatuses."""
@@ -83,19 +85,20 @@ class Container:
             )
         mounts = {self.spec["terminationMessagePath"]: self._message}
         for mount in self.spec.get("volumeMounts", ()):
-            mounts[mount["mountPath"]] = (
-                self.pod.directory / "volumes" / mount["name"] / mount.get("subPath", "")
-            )
+            mounts[mount["mountPath"]] = self.pod.volumes[mount["name"]] / mount.get("subPath", "")
         rewrite = rewriter(mounts)
         env = await Sources(self.pod.kubelet.client, self.pod.object).environment(self.spec)
-        self._env = {"HOSTNAME": self.pod.object["metadata"]["name"]} | {
-            key: rewrite(env[key]) for key in env
-        }
-        self._cwd = Path(rewrite(self.spec.get("workingDir", str(self.directory))))
+        # Caches (XDG, Hugging Face, vLLM, Triton, Torch) are below HOME or TMPDIR unless a variable says
+        # otherwise, and no variable of the kubelet gets here.
+        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary)}
+        own["HOSTNAME"] = self.pod.object["metadata"]["name"]
+        self._env = own | {key: rewrite(env[key]) for key in env}
+        self._cwd = Path(rewrite(self.spec.get("workingDir", str(self._home))))
         return [rewrite(expand(word, env)) for word in [*self.spec["command"], *self.spec.get("args", ())]]
 
     async def _execute(self, command: list[str]) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        for folder in (self._home, self._temporary):
+            folder.mkdir(parents=True, exist_ok=True)
         self._message.touch()
         begun = stamp()
         try:
@@ -195,7 +198,11 @@ class Pod:
     def __init__(self, kubelet: "Kubelet", obj: Object, address: str) -> None:
         self.kubelet, self.address = kubelet, address
         self.object: Object = {**obj, "status": {**obj["status"], "podIP": address, "hostIP": "127.0.0.1"}}
-        self.directory = kubelet.directory / "pods" / obj["metadata"]["uid"]
+        uid = obj["metadata"]["uid"]
+        self.directory = kubelet.directory / "pods" / uid
+        self.temporary = kubelet.processes.scratch / uid[:8]
+        self.volumes: dict[str, Path] = {}
+        """Where the volumes are, by name."""
         self.containers = [Container(self, spec) for spec in obj["spec"]["containers"]]
         self.stopping = asyncio.Event()
         self._begun = stamp()
@@ -224,7 +231,7 @@ class Pod:
                 self.kubelet.spawn(container.terminate(grace))
 
     async def run(self) -> None:
-        """Until the pod is deleted, and then tell the API server that it may go."""
+        """Until the pod is deleted; then remove its files, and tell the API server that it may go."""
         self.directory.mkdir(parents=True, exist_ok=True)
         while not self.stopping.is_set():
             try:
@@ -234,6 +241,8 @@ class Pod:
                 await asyncio.gather(*(container.wait(failure) for container in self.containers))
         await asyncio.gather(*(container.run() for container in self.containers))
         await self.stopping.wait()
+        for folder in (self.directory, self.temporary):
+            await remove(folder)
         uid = {"uid": self.object["metadata"]["uid"]}
         await self.kubelet.client.delete(
             path_of(self.object, "pods"), gracePeriodSeconds=0, preconditions=uid
@@ -246,7 +255,13 @@ class Pod:
             raise CannotStartError("CreateContainerConfigError", text)
         sources = Sources(self.kubelet.client, self.object)
         for volume in spec.get("volumes", ()):
-            await sources.volume(volume, self.directory / "volumes" / volume["name"])
+            if claim := volume.get("persistentVolumeClaim"):
+                self.volumes[volume["name"]] = await self.kubelet.claims.directory_of(
+                    self.object["metadata"]["namespace"], claim["claimName"]
+                )
+            else:
+                self.volumes[volume["name"]] = root = self.directory / "volumes" / volume["name"]
+                await sources.volume(volume, root)
 
     def _status(self) -> Object:
         ready = all(container.ready for container in self.containers)

@@ -113,7 +113,8 @@ class Sources:
             return {spec["path"]: await self._token(spec)}
         if kind not in ("configMap", "secret"):
             text = (
-                f"the process kubelet has no {kind} volumes: use local paths, emptyDir, configMap or secret"
+                f"the process kubelet has no {kind} volumes: use emptyDir, configMap, secret or "
+                "persistentVolumeClaim"
             )
             raise CannotStartError("CreateContainerConfigError", text)
         plural = "configmaps" if kind == "configMap" else "secrets"

@@ -1,7 +1,8 @@
 """Local processes in groups of their own, none of which outlives the kubelet, however that ends.
 
 A reaper holds the other end of a pipe. Each child writes its process id to it before it executes anything,
-so none can be missed; when the pipe closes the reaper kills every group that it knows of.
+so none can be missed; when the pipe closes the reaper kills every group that it knows of, and removes the
+processes' temporary files.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _REAPER = """
-import os, signal, sys
+import os, shutil, signal, sys
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(each, signal.SIG_IGN)
 alive = set()
@@ -24,16 +26,23 @@ for group in alive:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         continue
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
+"""Nothing that leads to files of the kubelet's user: a pod on another node would not find them either."""
 _PR_SET_PDEATHSIG = 1
 
 
 class Processes:
-    """Starts processes for one kubelet."""
+    """Starts processes for one kubelet.
+
+    `scratch` is where their temporary files go. It is not under the kubelet's directory because the path of a
+    Unix socket may have 107 bytes, and programs like vLLM put sockets with long names into $TMPDIR.
+    """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _REAPER]
+        self.scratch = Path(tempfile.mkdtemp(prefix="pods-"))
+        command = [sys.executable, "-I", "-S", "-c", _REAPER, str(self.scratch)]
         self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, bufsize=0)
         assert self._reaper.stdin is not None
         self._pipe = self._reaper.stdin

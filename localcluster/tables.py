@@ -83,6 +83,9 @@ _COMPUTED: dict[str, Callable[[Object], Any]] = {
     "pod": _pod,
     "restarts": lambda pod: sum(json_path(pod, ".status.containerStatuses[*].restartCount")),
     "data": lambda obj: len(obj.get("data") or ()),
+    "access": lambda claim: ",".join(
+        "".join(re.findall("[A-Z]", mode)) for mode in claim["spec"]["accessModes"]
+    ),
     "about": lambda one: (
         f"{first(one, '.involvedObject.kind', '').lower()}/{first(one, '.involvedObject.name')}"
     ),

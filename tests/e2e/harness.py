@@ -145,6 +145,11 @@ class Stage:
                 error.add_note("\n".join([shown, "operator.log:", *log]))
                 raise
 
+    def claim_folder(self, name: str) -> Path:
+        """Where the process kubelet keeps the files of a PersistentVolumeClaim."""
+        uid: str = self.get(f"persistentvolumeclaim/{name}")["metadata"]["uid"]
+        return self.directory / ("kubelet" if self.real else "cluster") / "claims" / uid
+
     def apply(self, *objects: dict[str, Any]) -> None:
         """kubectl apply."""
         self.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
