@@ -36,6 +36,15 @@ def test_a_pod_names_its_command_in_full_and_has_no_token() -> None:
     assert (pod["automountServiceAccountToken"], pod["restartPolicy"]) == (False, "Never")
 
 
+def test_the_planner_knows_the_engine_and_the_finalizer_does_not() -> None:
+    world = World(raw=spec_of()).planned()
+    assert world.job.spec is not None
+    for make, known in ((children.plan_job, True), (children.finalize_job, False)):
+        job = make(world.job, world.job.spec, Settings())
+        command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+        assert (command[-2:] == ["--engine", "/etc/rephrase/engine.json"]) is known
+
+
 def test_gpus_follow_from_the_engine() -> None:
     limits = container_of(engine={"tensorParallelSize": 4, "pipelineParallelSize": 2})["resources"]["limits"]
     assert limits == {"nvidia.com/gpu": 8}

@@ -13,11 +13,11 @@ from rephrase_worker.engine import Completion, Engine, GenerationRequest
 from rephrase_worker.engine.simulated import SimulatedEngine
 from rephrase_worker.generate.commits import Sink
 from rephrase_worker.generate.loop import GenerationLoop
-from rephrase_worker.generate.render import Renderer
 from rephrase_worker.generate.shard import SinkForLoop
-from rephrase_worker.generate.tokenizer import WordTokenizer
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
+from rephrase_worker.rendering.render import Renderer
+from rephrase_worker.rendering.words import WordTokenizer
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.sink import ShardSink

@@ -12,9 +12,12 @@ import pytest
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_plan
 from rephrase_worker.planner import pinning, planner
-from rephrase_worker.spec import Model, Reason, Source, WorkerError
+from rephrase_worker.spec import EngineSettings, Model, Reason, Source, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import jsonl, make_recipe, shard_plans, write_jsonl, write_parquet
+
+NO_MODEL = EngineSettings(backend="simulated")
+"""Planning with it looks for the model's files and not into them."""
 
 
 @pytest.fixture
@@ -221,7 +224,7 @@ def test_a_model_folder_needs_a_config_a_tokenizer_and_weights(source: Path, tmp
     model = tmp_path / "model"
 
     def plan() -> object:
-        return planner.plan(make_recipe(source, tmp_path / "out", model=str(model)))
+        return planner.plan(make_recipe(source, tmp_path / "out", model=str(model)), NO_MODEL)
 
     files = {"no config.json": "config.json", "no tokenizer": "tokenizer.json", "no weights": "a.safetensors"}
     for problem in ("is not there", *files):
@@ -253,7 +256,7 @@ def test_offline_a_hub_model_is_pinned_to_the_commit_in_the_cache(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     recipe = make_recipe(source, tmp_path / "out", model="acme/tiny")
-    assert planner.plan(recipe).model_revision == commit
+    assert planner.plan(recipe, NO_MODEL).model_revision == commit
     assert shard_plans(recipe)[0].model_revision == commit
     with pytest.raises(WorkerError) as caught:
         pinning.pin_model(Model(name="acme/other"))

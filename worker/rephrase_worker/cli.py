@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from pydantic import ValidationError
 
 from rephrase_worker.clock import MonotonicClock
-from rephrase_worker.generate.render import check_templates
+from rephrase_worker.rendering.render import check_templates
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.report.termination import Report, TerminationMessage
 from rephrase_worker.signals import Terminated, on_sigterm, terminate
@@ -98,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=name, run=run, empty_report=empty_report)
         return command
 
-    add("plan", "Freeze the plan: which documents are which shard.", _plan, PlanReport())
+    planning = add("plan", "Freeze the plan: which documents are which shard.", _plan, PlanReport())
+    planning.add_argument(
+        "--engine",
+        type=Path,
+        metavar="FILE",
+        help="engine, as JSON: its context is then part of what is checked",
+    )
     generate = add(
         "generate",
         "Generate the missing samples of one shard.",
@@ -124,9 +130,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _plan(arguments: argparse.Namespace) -> Outcome:
     recipe = _recipe(arguments.recipe)
+    engine = None if arguments.engine is None else _read(arguments.engine, EngineSettings)
     from rephrase_worker.planner import plan
 
-    return plan(recipe), ExitCode.OK
+    return plan(recipe, engine), ExitCode.OK
 
 
 def _finalize(arguments: argparse.Namespace) -> Outcome:

@@ -196,7 +196,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     worker = spec.worker
     generating = step is Step.GENERATE
     command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
-    if generating:
+    if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
     volumes: list[dict[str, Any]] = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}]
     mounts: list[dict[str, Any]] = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}]

@@ -17,10 +17,11 @@ from rephrase_worker.clock import Clock
 from rephrase_worker.engine import Engine, EngineDiedError, RequestFailedError
 from rephrase_worker.generate.commits import Commits, Sink, TwinFinishedError
 from rephrase_worker.generate.prefetch import Prefetch
-from rephrase_worker.generate.render import DocumentError, Renderer
 from rephrase_worker.generate.watchdog import Watchdog
 from rephrase_worker.generate.window import Window, default_limit
 from rephrase_worker.generate.work import Rows, Work, source_of
+from rephrase_worker.rendering.errors import DocumentError
+from rephrase_worker.rendering.render import Renderer
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import Reason, WorkerError

@@ -21,11 +21,12 @@ from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
 from rephrase_worker.engine.vllm import VllmEngine, set_environment
 from rephrase_worker.generate.commits import TwinFinishedError
 from rephrase_worker.generate.loop import GenerationLoop
-from rephrase_worker.generate.render import Renderer, check_templates
-from rephrase_worker.generate.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import ShardPlan
+from rephrase_worker.rendering.render import Renderer, check_templates
+from rephrase_worker.rendering.tokenizer import Tokenizer, load_tokenizer
+from rephrase_worker.rendering.words import WordTokenizer
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
 from rephrase_worker.signals import on_sigterm, terminate
@@ -182,13 +183,26 @@ def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
     tokenizer: Tokenizer = WordTokenizer()
     if job.engine.backend == "vllm":
         set_environment()
-        tokenizer = load_tokenizer(job.recipe.model.name, shard.model_revision)
+        tokenizer = _load_tokenizer(job.recipe.model.name, shard.model_revision)
     return Renderer(
         tokenizer,
         job.recipe.prompts,
         max_model_len=engine.max_model_len,
         max_tokens=job.recipe.sampling.max_tokens,
     )
+
+
+def _load_tokenizer(model: str, revision: str | None) -> Tokenizer:
+    """The tokenizer that the planner has tried: what fails now is this node's trouble, and is retried."""
+    try:
+        return load_tokenizer(model, revision)
+    except WorkerError as error:
+        raise WorkerError(
+            error.failure.reason,
+            f"{error.failure.message} It could be used while the job was planned, so that something is "
+            "different on this node: its cache, its mount or its image.",
+            exit_code=ExitCode.INTERNAL,
+        ) from error
 
 
 def _base(job: Job, committed: Committed) -> ShardReport:

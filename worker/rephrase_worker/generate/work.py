@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from rephrase_worker.engine import Completion, GenerationRequest
-from rephrase_worker.generate.render import RenderedDocument
+from rephrase_worker.rendering.render import RenderedDocument
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import Recipe
 

@@ -57,6 +57,13 @@ def pin_model(model: Model) -> str | None:
         raise _hub_failed(model.name, error) from error
 
 
+def model_folder(model: Model, commit: str | None) -> str:
+    """Where the pinned model's configuration and tokenizer lie on this machine."""
+    if model.name.startswith("/"):
+        return model.name
+    return str(huggingface_hub.snapshot_download(model.name, revision=commit, local_files_only=True))
+
+
 def pin_dataset(source: Source) -> tuple[str, str | None]:
     """`source.uri` with the commit in it, and that commit. Sources elsewhere stay as they are."""
     match = _DATASET.match(source.uri)

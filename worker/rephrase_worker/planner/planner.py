@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_listing, read_plan
 from rephrase_worker.plan import Plan, SourceFile, SourceListing
-from rephrase_worker.planner.pinning import pin_dataset, pin_model
+from rephrase_worker.planner.pinning import SIMULATED_MODEL, model_folder, pin_dataset, pin_model
 from rephrase_worker.planner.sharding import shard, total_documents
+from rephrase_worker.rendering.check import check_prompts
 from rephrase_worker.source import inspection
 from rephrase_worker.source.files import FoundFile, find_files, open_filesystem
-from rephrase_worker.spec import PlanReport, Reason, Recipe, Source, WorkerError
+from rephrase_worker.spec import EngineSettings, PlanReport, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store
 from rephrase_worker.store.errors import planning_exit_code
 
@@ -26,8 +27,11 @@ _THREADS = 16
 """Footers are small and far away: reading them is waiting."""
 
 
-def plan(recipe: Recipe) -> PlanReport:
+def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     """Makes the job's plan, or reports the one that is there.
+
+    `engine` is what the workers will run with, as far as it is known: it decides whether there is a model at
+    all and how long its context is.
 
     Raises WorkerError: OUTPUT_IN_USE when the destination belongs to another job or recipe,
     OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
@@ -44,7 +48,7 @@ def plan(recipe: Recipe) -> PlanReport:
     if not store.exists(layout.PLAN):
         # All that the user can get wrong is found before the destination is claimed: a job that fails here
         # leaves nothing behind that would stand in the way of its corrected successor.
-        listing = None if store.exists(layout.SOURCE_LISTING) else _list_source(recipe)
+        listing = None if store.exists(layout.SOURCE_LISTING) else _list_source(recipe, engine)
         claimed = _claim(store, recipe)
         if listing is not None:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())
@@ -124,8 +128,8 @@ def _differences(one: Recipe, other: Recipe) -> str:
     )
 
 
-def _list_source(recipe: Recipe) -> SourceListing:
-    """The source's files as they are now, pinned; the model pinned with them."""
+def _list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
+    """The source's files as they are now, pinned; the model pinned with them, and its prompts tried."""
     uri, revision = pin_dataset(recipe.source)
     root, found = find_files(recipe.source, uri)
     files = _inspect_all(root, found, recipe.source)
@@ -134,7 +138,10 @@ def _list_source(recipe: Recipe) -> SourceListing:
             Reason.SOURCE_NOT_FOUND,
             f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
         )
-    return SourceListing(root=root, revision=revision, model_revision=pin_model(recipe.model), files=files)
+    model_revision = pin_model(recipe.model)
+    if recipe.model.name != SIMULATED_MODEL and (engine is None or engine.backend == "vllm"):
+        check_prompts(recipe, engine, model_folder(recipe.model, model_revision))
+    return SourceListing(root=root, revision=revision, model_revision=model_revision, files=files)
 
 
 def _inspect_all(root: str, found: list[FoundFile], source: Source) -> list[SourceFile]:

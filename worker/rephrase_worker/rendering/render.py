@@ -1,0 +1,130 @@
+"""The prompts of documents, cut to the model's context.
+
+What does not fit is cut off the end of the document, at a token's boundary; the instruction is never cut, and
+all prompts of a document see the same part of it, so that those that put the document first share its KV
+cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rephrase_worker.rendering.errors import DocumentError
+from rephrase_worker.rendering.tokenizer import Instruction, Tokenizer
+from rephrase_worker.spec import PLACEHOLDER, Prompt, Reason, WorkerError
+
+_FIRST_LOOK = 8
+"""Characters per token of room that are tokenised at first; the mean of web text is 3 to 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedDocument:
+    """The prompts of one document, by prompt name."""
+
+    prompt_token_ids: dict[str, list[int]]
+    truncated: bool
+    """The document was cut at the end to fit the context."""
+
+
+def check_templates(prompts: Sequence[Prompt]) -> None:
+    """Refuse templates that don't hold the placeholder exactly once, and names that repeat.
+
+    Raises WorkerError(INVALID_RECIPE).
+    """
+    names = [prompt.name for prompt in prompts]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise WorkerError(
+            Reason.INVALID_RECIPE,
+            f"prompts: the name {', '.join(repeated)} is used more than once; each has a folder of its own.",
+        )
+    for prompt in prompts:
+        if (count := prompt.template.count(PLACEHOLDER)) != 1:
+            raise WorkerError(
+                Reason.INVALID_RECIPE,
+                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand "
+                "there exactly once, where the document's text goes.",
+            )
+
+
+class Renderer:
+    """Renders documents for a fixed set of prompts. Used from one thread at a time.
+
+    `max_model_len` and `max_tokens` are in tokens. Raises WorkerError(INVALID_RECIPE) when an
+    instruction and its output alone exceed the context.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, prompts: Sequence[Prompt], *, max_model_len: int, max_tokens: int
+    ) -> None:
+        check_templates(prompts)
+        self._tokenizer = tokenizer
+        self._instructions = {
+            prompt.name: Instruction(*prompt.template.split(PLACEHOLDER)) for prompt in prompts
+        }
+        self._room = max_model_len - max_tokens
+        instruction = {name: len(ids) for name, ids in self._assemble("").items()}
+        longest = max(instruction, key=lambda name: instruction[name])
+        self._budget = self._room - instruction[longest]
+        if self._budget < 1:
+            raise WorkerError(
+                Reason.INVALID_RECIPE,
+                f"prompts: the instruction of {longest} takes {instruction[longest]} tokens and "
+                f"sampling.maxTokens {max_tokens} more, which leaves nothing of the context of "
+                f"{max_model_len} tokens for a document. Lower sampling.maxTokens, shorten the prompt, or "
+                "raise engine.maxModelLen where the model has more.",
+            )
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """The prompts' templates, in order."""
+        return list(self._instructions.values())
+
+    def shorten(self, text: str) -> str:
+        """The text without what does not fit: bounds the memory of a huge document."""
+        # One character more than is kept, so that `render` still sees that there was more.
+        return text[: self._longest + 1]
+
+    def render(self, text: str) -> RenderedDocument:
+        """The prompts for a document. Raises DocumentError when not even its first character fits."""
+        part = self._fit(text[: self._longest])
+        while True:
+            prompts = self._assemble(part)
+            excess = max(len(ids) for ids in prompts.values()) - self._room
+            if excess <= 0:
+                break
+            part = self._shrink(part, excess)
+        if text and not part:
+            raise DocumentError("context_too_small: not even the document's first character fits the context")
+        return RenderedDocument(prompts, truncated=len(part) < len(text))
+
+    @property
+    def _longest(self) -> int:
+        """Characters that the longest document has whose every token is as long as tokens get."""
+        return self._budget * self._tokenizer.longest_token
+
+    def _assemble(self, document: str) -> dict[str, list[int]]:
+        prompts = self._tokenizer.encode(self.instructions, document)
+        return dict(zip(self._instructions, prompts, strict=True))
+
+    def _fit(self, text: str) -> str:
+        """The longest beginning of the text that has at most `_budget` tokens by itself."""
+        # A token covers a byte at least: most documents need no look at their tokens.
+        if len(text) <= self._budget and len(text.encode("utf-8", "surrogatepass")) <= self._budget:
+            return text
+        characters = self._budget * _FIRST_LOOK
+        while True:
+            look = text[:characters]
+            starts = self._tokenizer.starts(look)
+            if len(starts) > self._budget:
+                return look[: starts[self._budget]]
+            if len(look) == len(text):
+                return text
+            characters *= 4
+
+    def _shrink(self, part: str, excess: int) -> str:
+        """The part without its last `excess` tokens, and shorter in any case."""
+        starts = self._tokenizer.starts(part)
+        kept = max(0, len(starts) - excess)
+        end = starts[kept] if kept < len(starts) else len(part)
+        return part[: min(end, len(part) - 1)]

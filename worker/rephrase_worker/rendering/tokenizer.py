@@ -1,0 +1,252 @@
+"""The model's tokenizer, reduced to what rendering a prompt needs.
+
+A prompt is what `apply_chat_template` makes of one user message, token by token: the template's text is
+rendered with the message in it and encoded in one pass. Encoding template and message apart would be wrong
+for most tokenizers: some put a space before whatever they encode (Llama 2, Mistral), some control tokens take
+the white space beside them (Phi-3), and template and message may share a token.
+
+The document in the message is text from the web. A control string in it stays the plain characters that it
+is: such documents, and only they, are encoded by the tokenizer of `control.Guard`. The instruction is the
+job's own, and is read as the chat template reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from rephrase_worker.rendering.chat_template import ChatTemplate
+from rephrase_worker.rendering.control import Guard, control_tokens, secret_word
+from rephrase_worker.rendering.errors import DocumentError, RenderError, third_party
+from rephrase_worker.spec import Reason, WorkerError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A prompt template as it stands around the document in the user's message."""
+
+    before: str
+    after: str
+
+
+class Tokenizer(Protocol):
+    """What the renderer asks of a tokenizer. Used from one thread at a time."""
+
+    @property
+    def longest_token(self) -> int:
+        """Characters that one token covers at most."""
+
+    def encode(self, instructions: Sequence[Instruction], document: str) -> list[list[int]]:
+        """The prompt of each instruction for a document, as token ids.
+
+        Raises DocumentError when the document can't be encoded, WorkerError(INVALID_RECIPE) when the
+        instruction can't.
+        """
+
+    def starts(self, text: str) -> list[int]:
+        """The index of the first character of each token of a document's text. Raises DocumentError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What the chat template puts around a document, the instruction included."""
+
+    before: str
+    after: str
+    respelt_before: str
+    respelt_after: str
+    """The same with control tokens in the guard's spelling."""
+    control: list[int]
+    """The ids of these control tokens."""
+
+
+class HuggingFaceTokenizer:
+    """`Tokenizer` on transformers' fast tokenizers.
+
+    Raises WorkerError(INVALID_RECIPE) when the tokenizer or its chat template can't be used.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._controls: dict[Instruction, list[int]] = {}
+        try:
+            self._prepare()
+        except RenderError as error:
+            raise self._refused(error) from error
+
+    def _prepare(self) -> None:
+        tokenizer = self._tokenizer
+        if not tokenizer.is_fast:
+            raise RenderError(
+                "its tokenizer has no fast version (tokenizer.json), which finding the place to truncate a "
+                "document needs. Choose a model that has one"
+            )
+        self._template = ChatTemplate(tokenizer)
+        with third_party("its tokenizer can't be used"):
+            self._backend = tokenizer.backend_tokenizer
+            self._backend.no_truncation()
+            self._backend.no_padding()
+            self._backend.encode_special_tokens = tokenizer.split_special_tokens
+            self.longest_token = max(map(len, tokenizer.get_vocab()))
+            added = [token.content for token in self._backend.get_added_tokens_decoder().values()]
+        self._mark = secret_word(added)
+        bare = "".join(self._template.around(self._mark, self._mark))
+        with third_party("its tokenizer can't encode its own chat template"):
+            control = control_tokens(self._backend, self._encode(bare).ids)
+        self._guard = Guard(self._backend, control)
+
+    def encode(self, instructions: Sequence[Instruction], document: str) -> list[list[int]]:
+        """The prompts; control strings in the document stay plain text."""
+        expected = [self._expected(instruction) for instruction in instructions]
+        try:
+            if self._guard.occurs_in(document):
+                return [self.guarded(instruction, document) for instruction in instructions]
+            texts = [
+                self._template.render(f"{instruction.before}{document}{instruction.after}")
+                for instruction in instructions
+            ]
+            with third_party("the tokenizer can't encode it"):
+                encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            prompts = [encoding.ids for encoding in encodings]
+            # Control tokens may come out of what does not look like them: a normalizer maps other characters
+            # to theirs, or the document's first or last characters complete one of the template's.
+            return [
+                ids if self._guard.among(ids) == control else self.guarded(instruction, document)
+                for instruction, ids, control in zip(instructions, prompts, expected, strict=True)
+            ]
+        except RenderError as error:
+            raise DocumentError(f"not_rendered: {error}") from error
+
+    def starts(self, text: str) -> list[int]:
+        """Where the tokens of a text begin; control strings in it are plain text."""
+        try:
+            with third_party("the tokenizer can't encode it"):
+                return [start for start, _ in self._guard.encode(text).offsets]
+        except RenderError as error:
+            raise DocumentError(f"not_rendered: {error}") from error
+
+    def guarded(self, instruction: Instruction, document: str) -> list[int]:
+        """The prompt, encoded so that no control string of the document can be read as one.
+
+        The same tokens as `encode` gives, and slower. Raises RenderError.
+        """
+        body = document.strip()
+        at = document.find(body)
+        frame = self._frame(instruction, document[:at], document[at + len(body) :])
+        body = self._body(instruction, frame, document, body)
+        with third_party("the tokenizer can't encode it"):
+            return list(self._guard.encode(f"{frame.respelt_before}{body}{frame.respelt_after}").ids)
+
+    @property
+    def control_strings(self) -> list[str]:
+        """What documents must not be able to forge."""
+        return self._guard.contents
+
+    def keeps_apart(self, instruction: Instruction, document: str) -> bool:
+        """Whether the prompt's control tokens are the instruction's and the chat template's alone.
+
+        Characters that the vocabulary lacks don't count. Raises RenderError.
+        """
+        unknown = self._guard.unknown_id
+        found, expected = (
+            [number for number in ids if number != unknown]
+            for ids in (
+                self._guard.among(self.guarded(instruction, document)),
+                self._frame(instruction, "", "").control,
+            )
+        )
+        return found == expected
+
+    @property
+    def largest_text_id(self) -> int:
+        """The largest token id that a document can have."""
+        return max(set(self._tokenizer.get_vocab().values()) - self._guard.ids, default=0)
+
+    def as_chat_template_says(self, message: str) -> list[int]:
+        """What `apply_chat_template` makes of a message. Raises RenderError."""
+        with third_party("its chat template can't render a conversation of one user message"):
+            return list(
+                self._tokenizer.apply_chat_template(
+                    [{"role": "user", "content": message}], add_generation_prompt=True, return_dict=False
+                )
+            )
+
+    def _expected(self, instruction: Instruction) -> list[int]:
+        """The control tokens of an instruction's prompts. Raises WorkerError(INVALID_RECIPE)."""
+        if (known := self._controls.get(instruction)) is None:
+            try:
+                known = self._controls[instruction] = self._frame(instruction, "", "").control
+            except RenderError as error:
+                raise self._refused(error) from error
+        return known
+
+    def _frame(self, instruction: Instruction, lead: str, trail: str) -> _Frame:
+        """The frame of a document with this white space at its ends, which a template may strip."""
+        message = f"{instruction.before}{lead}{self._mark}{trail}{instruction.after}"
+        before, after = self._template.around(message, self._mark)
+        rendered = f"{before}{self._mark}{after}"
+        with third_party("its tokenizer can't encode its own chat template"):
+            encoding = self._encode(rendered)
+        respelt_before, respelt_after = self._guard.respelt(rendered, encoding).split(self._mark)
+        return _Frame(before, after, respelt_before, respelt_after, self._guard.among(encoding.ids))
+
+    def _body(self, instruction: Instruction, frame: _Frame, document: str, body: str) -> str:
+        """What the template makes of the document between its ends, control strings left as they are.
+
+        They are hidden from the template, because some templates act on them (`content.split('</think>')`),
+        while it may change what stands around them (collapse white space, say). Where the rendered text does
+        not hold the document between the frame's two ends, the document goes in as it is.
+        """
+        hits = self._guard.occurrences(document)
+        hidden, end = [], 0
+        for hit in hits:
+            hidden += [document[end : hit.start()], self._mark]
+            end = hit.end()
+        hidden.append(document[end:])
+        rendered = self._template.render(f"{instruction.before}{''.join(hidden)}{instruction.after}")
+        if not (
+            len(rendered) >= len(frame.before) + len(frame.after)
+            and rendered.startswith(frame.before)
+            and rendered.endswith(frame.after)
+        ):
+            return body
+        pieces = rendered[len(frame.before) : len(rendered) - len(frame.after)].split(self._mark)
+        if len(pieces) != len(hits) + 1:
+            return body
+        shown = [pieces[0]]
+        for hit, piece in zip(hits, pieces[1:], strict=True):
+            shown += [hit.group(), piece]
+        return "".join(shown)
+
+    def _encode(self, text: str) -> Encoding:
+        encoding: Encoding = self._backend.encode(text, add_special_tokens=False)
+        return encoding
+
+    def _refused(self, error: RenderError) -> WorkerError:
+        return WorkerError(
+            Reason.INVALID_RECIPE, f"The model {self._tokenizer.name_or_path} can't be used: {error}."
+        )
+
+
+def load_tokenizer(model: str, revision: str | None) -> HuggingFaceTokenizer:
+    """The tokenizer of a model folder, or of a Hub model in the local cache.
+
+    Raises WorkerError: MODEL_NOT_FOUND when its files are not there or can't be read, INVALID_RECIPE when
+    they can but prompts can't be made with them.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with third_party(f"The tokenizer of {model} can't be loaded"):
+            tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+    except RenderError as error:
+        raise WorkerError(
+            Reason.MODEL_NOT_FOUND,
+            f"{error}. Check that tokenizer.json and tokenizer_config.json of the model are there and whole.",
+        ) from error
+    return HuggingFaceTokenizer(tokenizer)
