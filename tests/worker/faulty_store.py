@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from rephrase_worker.store import Store
 
@@ -47,8 +47,8 @@ class FaultyStore(Store):
     def read(self, path: str) -> bytes:
         return self._step(lambda: super(FaultyStore, self).read(path))
 
-    def open(self, path: str) -> BinaryIO:
-        return self._step(lambda: super(FaultyStore, self).open(path))
+    def fetch(self, path: str, local: Path) -> None:
+        self._step(lambda: super(FaultyStore, self).fetch(path, local))
 
     def exists(self, path: str) -> bool:
         return self._step(lambda: super(FaultyStore, self).exists(path))

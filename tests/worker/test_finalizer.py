@@ -9,8 +9,11 @@ import yaml
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_plan
 from rephrase_worker.finalizer import finalize, finalizer
-from rephrase_worker.manifests import Account
+from rephrase_worker.finalizer.card import card
+from rephrase_worker.finalizer.report import report
+from rephrase_worker.manifests import Account, Manifest, PromptAccount
 from rephrase_worker.planner import planner
+from rephrase_worker.report.termination import fit
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.source import inspection
 from rephrase_worker.spec import Reason, Recipe, WorkerError
@@ -68,7 +71,9 @@ def test_a_finished_job_is_accounted_for_to_the_last_sample(tmp_path: Path) -> N
     assert (report.documents, report.samples_text, report.samples_error) == (20, 64, 16)
     assert (report.samples_missing, report.prompt_tokens, report.output_tokens) == (0, 640, 320)
     account = account_of(recipe)
-    assert (account.shards, account.missing_shards, account.documents_exact) == (4, [], True)
+    assert (account.shards, account.documents_exact) == (4, True)
+    assert (account.missing_shards, account.missing_shard_numbers) == (0, "")
+    assert (account.unfinished_files, account.unfinished_file_numbers) == (0, {})
     for totals in account.prompts.values():
         assert totals.planned == 40 == totals.text + totals.error
         assert totals.errors == {"missing_text": 6, "text_not_string": 2}
@@ -100,7 +105,8 @@ def test_shards_that_failed_are_missing_and_keep_their_segments_for_a_retry(tmp_
     run_shard(recipe, 1, finish=False)
     report = finalize(recipe)
     account = account_of(recipe)
-    assert account.missing_shards == [1, 3]
+    assert (account.missing_shards, account.missing_shard_numbers) == (2, "1,3")
+    assert (report.missing_shards, report.missing_shard_numbers) == (2, "1,3")
     done = report.samples_text + report.samples_error
     assert report.samples_missing == 80 - done
     for totals in account.prompts.values():
@@ -136,7 +142,7 @@ def test_documents_of_an_estimated_plan_are_corrected_by_what_was_read(
         run_shard(recipe, shard)
     finalize(recipe)
     partial = account_of(recipe)
-    assert (partial.documents_exact, partial.missing_shards) == (False, [0])
+    assert (partial.documents_exact, partial.missing_shard_numbers) == (False, "0")
     assert partial.prompts["faq"].missing == shard_plans(recipe)[0].documents
     run_shard(recipe, 0)
     assert finalize(recipe).documents == 50
@@ -195,8 +201,9 @@ def test_a_file_of_a_shard_without_manifest_is_named_and_not_counted(tmp_path: P
     Store(recipe.output.uri).remove(layout.manifest(3))
     finalize(recipe)
     account = account_of(recipe)
-    assert account.missing_shards == [3]
-    assert account.unfinished_files == ["faq/shard-00003.parquet", "math/shard-00003.parquet"]
+    assert account.missing_shard_numbers == "3"
+    assert account.unfinished_files == 2
+    assert account.unfinished_file_numbers == {"faq": "3", "math": "3"}
 
 
 def test_finalizing_an_unplanned_or_foreign_destination_is_refused(tmp_path: Path) -> None:
@@ -213,21 +220,21 @@ def test_finalizing_an_unplanned_or_foreign_destination_is_refused(tmp_path: Pat
 def test_the_card_configures_every_prompt_that_has_files(tmp_path: Path) -> None:
     recipe = planned(tmp_path)
     finalize(recipe)
-    card = derived(recipe)[layout.CARD].decode()
-    assert "configs" not in yaml.safe_load(card.split("---\n")[1])
+    content = derived(recipe)[layout.CARD].decode()
+    assert "configs" not in yaml.safe_load(content.split("---\n")[1])
     for shard in range(4):
         run_shard(recipe, shard)
     finalize(recipe)
-    card = derived(recipe)[layout.CARD].decode()
-    assert yaml.safe_load(card.split("---\n")[1]) == {
+    content = derived(recipe)[layout.CARD].decode()
+    assert yaml.safe_load(content.split("---\n")[1]) == {
         "tags": ["synthetic", "rephrased"],
         "configs": [
             {"config_name": "faq", "data_files": "faq/*.parquet"},
             {"config_name": "math", "data_files": "math/*.parquet"},
         ],
     }
-    assert "| faq | 40 | 32 | 8 | 0 | 320 | 40.0% | 160 | 5 | 0.0% | 0.0% |" in card
-    assert "faq: {{document}}" in card
+    assert "| faq | 40 | 32 | 0 | 8 | 0 | 320 | 40.0% | 160 | 5 | 0.0% | 0.0% |" in content
+    assert "faq: {{document}}" in content
 
 
 def test_card_and_report_show_hostile_names_as_text(tmp_path: Path) -> None:
@@ -245,9 +252,47 @@ def test_card_and_report_show_hostile_names_as_text(tmp_path: Path) -> None:
     assert b"\n`````text\n````\n{{document}} <b>\n`````\n" in files[layout.CARD]
 
 
+MISSING = {
+    "one run": (range(2_000, 10_000), "2000-9999"),
+    "two runs": ((*range(42), 43), "0-41,43"),
+    "all": (range(10_000), "0-9999"),
+    "every other": (range(0, 10_000, 2), ",".join(map(str, range(0, 10_000, 2)))),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_however_many_shards_are_missing_they_are_counted_and_named(tmp_path: Path, name: str) -> None:
+    shards, numbers = MISSING[name]
+    recipe = planned(tmp_path)
+    plan = read_plan(Store(recipe.output.uri)).model_copy(update={"shards": 10_000, "documents": 10_000})
+    missing = set(shards)
+    done = [
+        Manifest(
+            recipe_hash=recipe.hash,
+            shard=shard,
+            documents=1,
+            prompts={prompt.name: PromptAccount(text=2) for prompt in recipe.prompts},
+        )
+        for shard in range(10_000)
+        if shard not in missing
+    ]
+    account = finalizer.add_up(recipe, plan, done, len(missing), {"faq": sorted(missing), "math": []})
+    assert (account.missing_shards, account.missing_shard_numbers) == (len(missing), numbers)
+    assert account.unfinished_files == len(missing)
+    assert account.unfinished_file_numbers == {"faq": numbers}
+    sentence = f"{len(missing):,} of 10,000 shards did not finish: {numbers[:300].replace(',', ', ')}"
+    for text in (card(recipe, plan, account), report(recipe, plan, account)):
+        assert sentence in text
+        assert ("_rephrase/account.json names all of them" in text) == (name == "every other")
+    final = finalizer.report_of(account)
+    assert final.missing_shards == len(missing)
+    assert numbers.startswith(final.missing_shard_numbers.removesuffix("..."))
+    assert json.loads(fit(final)) == json.loads(final.to_json()), "it fits into a termination message"
+
+
 def test_adding_up_needs_no_store(tmp_path: Path) -> None:
     recipe = planned(tmp_path)
     plan = read_plan(Store(recipe.output.uri))
-    account = finalizer.add_up(recipe, plan, [], 0, [])
+    account = finalizer.add_up(recipe, plan, [], 0, {})
     assert account.documents == 20
     assert account.prompts["math"].missing == 40

@@ -13,13 +13,13 @@ from rephrase_worker.samples import Sample
 from rephrase_worker.spec import Failure, Reason, ShardReport, WorkerError
 
 
-def sample(*, error: str | None = None, tokens: int = 10) -> Sample:
+def sample(*, error: str | None = None, tokens: int = 10, text: str = "text") -> Sample:
     return Sample(
         id="id",
         source_file="a",
         source_position=0,
         rollout=0,
-        text=None if error else "text",
+        text=None if error else text,
         error=error,
         finish_reason=None if error else "stop",
         prompt_tokens=0 if error else 100,
@@ -72,20 +72,22 @@ def test_a_report_adds_what_earlier_pods_committed_and_a_snapshot_does_not() -> 
             shard=3,
             documents_done=4,
             samples_text=7,
+            samples_empty=2,
             samples_error=1,
             errors={"empty_text": 1},
             output_tokens=70,
             prompt_tokens=700,
         )
     )
-    progress.finished([sample(), sample(error="empty_text: the text is empty")])
+    progress.finished([sample(), sample(error="empty_text: the text is empty"), sample(text=" \n")])
     progress.document_finished()
     report = progress.report()
-    assert (report.documents_done, report.samples_text, report.samples_error) == (5, 8, 2)
-    assert (report.errors, report.output_tokens, report.prompt_tokens) == ({"empty_text": 2}, 80, 800)
+    assert (report.documents_done, report.samples_text, report.samples_error) == (5, 9, 2)
+    assert report.samples_empty == 3
+    assert (report.errors, report.output_tokens, report.prompt_tokens) == ({"empty_text": 2}, 90, 900)
     snapshot = progress.snapshot()
-    assert (snapshot.documents, snapshot.prompt_tokens) == (1, 100)
-    assert snapshot.outcomes == {("faq", "text"): 1, ("faq", "error"): 1}
+    assert (snapshot.documents, snapshot.prompt_tokens) == (1, 200)
+    assert snapshot.outcomes == {("faq", "text"): 2, ("faq", "error"): 1}
 
 
 def test_a_report_names_the_sixteen_most_frequent_errors() -> None:
@@ -116,6 +118,20 @@ def test_engine_seconds_run_while_the_engine_does() -> None:
     generated[0] = 0
     assert progress.snapshot().engine_seconds == 20.0
     assert progress.snapshot().generated_tokens == 5000
+
+
+def test_a_store_that_fails_is_the_step_until_it_works_again() -> None:
+    time = Time()
+    progress = ShardProgress(shard=0, pod_uid="", now=time)
+    progress.enter("generating", "stopping")
+    progress.store_failed(writing=True)
+    time.seconds += 40
+    progress.store_failed(writing=True)
+    progress.store_failed(writing=False)
+    assert progress.report().step == "the output fails, for 40 s now"
+    assert progress.report().commit_failures == 2
+    progress.store_works()
+    assert (progress.report().step, progress.report().commit_failures) == ("stopping", 2)
 
 
 def test_the_watchdog_waits_for_its_timeout_without_tokens() -> None:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rephrase_worker import layout
 from rephrase_worker.planner import planner
-from rephrase_worker.samples import SCHEMA, Sample
-from rephrase_worker.sink import ShardSink
+from rephrase_worker.samples import SCHEMA, Key, Sample
+from rephrase_worker.sink import ShardSink, merge
 from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import (
@@ -170,13 +173,110 @@ def test_a_prompts_folder_reads_as_one_dataset_of_the_samples_schema(one: OneSha
     assert {path.name for path in (Path(one.recipe.output.uri) / "faq").iterdir()} == {"shard-00000.parquet"}
 
 
+class CountingStore(Store):
+    """Counts what is read of each file."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.reads: Counter[str] = Counter()
+
+    def read(self, path: str) -> bytes:
+        self.reads[path] += 1
+        return super().read(path)
+
+    def fetch(self, path: str, local: Path) -> None:
+        self.reads[path] += 1
+        super().fetch(path, local)
+
+
+@pytest.mark.parametrize("prompts", [1, 5])
+def test_finishing_reads_every_segment_once_for_all_prompts(tmp_path: Path, prompts: int) -> None:
+    one = OneShard(tmp_path, prompts=[f"prompt-{number}" for number in range(prompts)])
+    for sample in one.samples:
+        one.sink().commit([sample])
+    store = CountingStore(one.recipe.output.uri)
+    ShardSink(store, one.recipe, one.plan, "pod").finish(one.positions)
+    segments = one.store.list(layout.segments_dir(0))
+    assert len(segments) == 7 * 2 * prompts
+    finals = [layout.sample_file(prompt.name, 0) for prompt in one.recipe.prompts]
+    manifest = layout.manifest(0)
+    assert store.reads == dict.fromkeys([*segments, *finals], 1) | {manifest: 2}
+
+
+def test_final_files_that_are_there_are_not_made_again(one: OneShard) -> None:
+    one.sink().commit(one.samples)
+    one.sink().finish(one.positions)
+    one.store.remove_tree(layout.MANIFESTS)
+    store = CountingStore(one.recipe.output.uri)
+    ShardSink(store, one.recipe, one.plan, "pod").finish(one.positions)
+    assert not any(path.startswith(layout.SEGMENTS) for path in store.reads)
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_segments_in_any_order_with_any_overlap_merge_to_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    one = OneShard(tmp_path_factory.mktemp("merge"))
+    segments = data.draw(st.lists(st.lists(st.sampled_from(one.samples), min_size=1), max_size=12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "ROW_GROUP_ROWS", data.draw(st.integers(1, 9)))
+        patch.setattr(merge, "SEGMENTS_IN_MEMORY", data.draw(st.integers(1, 3)))
+        for number, samples in enumerate([*segments, one.samples]):
+            one.sink(f"{number}").commit(_with_text(samples, f"text of {number}"))
+        one.sink().finish(one.positions)
+    first: dict[Key, str | None] = {}
+    for path in one.store.list(layout.segments_dir(0)):
+        for row in pq.read_table(pa.BufferReader(one.store.read(path))).to_pylist():
+            key = Key(row["source_file"], row["source_position"], row["prompt"], row["rollout"])
+            first.setdefault(key, row["text"])
+    for prompt in ("faq", "math"):
+        rows = final_rows(one.recipe, 0, prompt)
+        assert [
+            (row["source_file"], row["source_position"], row["rollout"], row["text"]) for row in rows
+        ] == [
+            (file, position, rollout, first[Key(file, position, prompt, rollout)])
+            for file, position in one.positions
+            for rollout in (0, 1)
+        ]
+
+
+EMPTY = ["", " ", "\n\t ", "\u00a0\u2003", "\u3000"]
+
+
+@pytest.mark.parametrize("text", EMPTY)
+def test_answers_without_a_text_are_counted_and_stay_texts(one: OneShard, text: str) -> None:
+    empty = {one.samples[0].key, one.samples[1].key}
+    samples = [
+        dataclasses.replace(sample, text=text if sample.key in empty else "\u200b.")
+        if sample.text
+        else sample
+        for sample in one.samples
+    ]
+    one.sink().commit(samples)
+    totals = one.sink().resume().totals
+    assert (totals.text, totals.empty) == (16, 2)
+    manifest = one.sink().finish(one.positions)
+    assert {name: (account.text, account.empty) for name, account in manifest.prompts.items()} == {
+        "faq": (8, 2),
+        "math": (8, 0),
+    }
+    texts = [row["text"] for row in final_rows(one.recipe, 0, "faq")]
+    assert texts.count(text) == 2
+
+
 def test_a_segment_that_can_not_be_read_is_never_passed_over(one: OneShard) -> None:
     sink = one.sink()
     sink.commit(one.samples)
     (path,) = one.store.list(layout.segments_dir(0))
     one.store.replace(path, b"torn")
-    with pytest.raises(pa.ArrowInvalid):
-        sink.resume()
+    operations: list[Callable[[], object]] = [sink.resume, lambda: sink.finish(one.positions)]
+    for operation in operations:
+        with pytest.raises(WorkerError) as caught:
+            operation()
+        assert caught.value.failure.reason is Reason.INTERNAL
+        assert f"{one.store.uri}/{path} is damaged" in caught.value.failure.message
+        assert "Remove the file" in caught.value.failure.message
 
 
 def test_a_store_that_fails_while_the_job_runs_is_tried_again(

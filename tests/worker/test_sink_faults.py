@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import uuid
 from collections.abc import Sequence
@@ -17,12 +18,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rephrase_worker import layout
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
+from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Recipe, WorkerError
-from rephrase_worker.store import Store
+from rephrase_worker.store import Patience, Store
 from tests.worker.builders import final_rows, make_recipe, make_sample
 from tests.worker.faulty_store import FaultyStore, KilledError
+from tests.worker.outage import Outage, down
+from tests.worker.virtual_clock import FastClock
 
 POSITIONS = [("b", 0), ("b", 7), ("a", 0), ("a", 1), ("a", 2)]
 """The plan's order of files is not the alphabet's."""
@@ -133,6 +137,27 @@ def test_twins_that_run_at_the_same_time_agree(tmp_path: Path) -> None:
             manifests = list(pool.map(work, range(4)))
         assert all(manifest == manifests[0] for manifest in manifests)
         assert_exactly_once(recipe, manifests[0])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "answer-lost"])
+@pytest.mark.parametrize("seed", range(6))
+def test_twins_agree_through_outages(monkeypatch: pytest.MonkeyPatch, seed: int, after: bool) -> None:
+    recipe = recipe_for(f"memory://{uuid.uuid4().hex}/out")
+    down_at = {n for start in random.Random(seed).sample(range(150), 20) for n in range(start, start + 3)}
+    barrier = threading.Barrier(3)
+
+    def work(number: int) -> Manifest:
+        progress = ShardProgress(shard=0, pod_uid=f"{number}", now=FastClock().now)
+        store = Store(recipe.output.uri, patience=Patience(FastClock(), progress))
+        barrier.wait()
+        return complete(store, recipe, f"twin-{number}", chunk=2 + number)
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(3) as pool:
+        outage = Outage(patch, lambda number, _: down() if number in down_at else None, after=after)
+        manifests = list(pool.map(work, range(3)))
+    assert outage.failures > 10
+    assert all(manifest == manifests[0] for manifest in manifests)
+    assert_exactly_once(recipe, manifests[0])
 
 
 class Twins(RuleBasedStateMachine):

@@ -57,11 +57,14 @@ def test_size_and_existence_are_those_of_now(store: Store) -> None:
     assert store.size("a/b") == 5
 
 
-def test_a_file_that_is_open_for_reading_can_seek(store: Store) -> None:
-    store.create("a", b"0123456789")
-    with store.open("a") as file:
-        file.seek(4)
-        assert file.read(3) == b"456"
+def test_a_file_is_fetched_over_what_is_there(store: Store, tmp_path: Path) -> None:
+    store.create("x/a", b"0123456789")
+    local = tmp_path / "local"
+    local.write_bytes(b"something longer than the file")
+    store.fetch("x/a", local)
+    assert local.read_bytes() == b"0123456789"
+    with pytest.raises(FileNotFoundError):
+        store.fetch("x/b", local)
 
 
 def test_reading_what_is_not_there_says_so(store: Store) -> None:

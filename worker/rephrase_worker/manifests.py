@@ -14,6 +14,8 @@ class PromptAccount(Contract):
     """What became of one prompt's samples. `text` plus `error` is the number of rows."""
 
     text: int = 0
+    empty: int = 0
+    """Of `text`: those that are empty or only white space. The model answered with nothing."""
     error: int = 0
     errors: dict[str, int] = Field(default_factory=dict)
     """Samples in error by code, most frequent first."""
@@ -52,17 +54,21 @@ class PromptTotals(PromptAccount):
 class Account(Contract):
     """`account.json`: the whole job. Derived from plan and manifests, so it may be written again."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     recipe_hash: str
     shards: int
-    missing_shards: list[int]
-    """Shards without a manifest: they failed, or were never run. The first 1,000."""
+    missing_shards: int
+    """Shards without a manifest: they failed, or were never run."""
+    missing_shard_numbers: str
+    """Which these are, as intervals: `0-41,43`."""
     documents: int
     """Documents of the source, those of missing shards included."""
     documents_exact: bool
     """False when the documents of missing shards are an estimate."""
-    unfinished_files: list[str]
-    """Final files of shards without a manifest: whole, but in none of the figures. The first 1,000."""
+    unfinished_files: int
+    """Final files of shards without a manifest: whole, but in none of the figures."""
+    unfinished_file_numbers: dict[str, str]
+    """Their shards by prompt, as intervals."""
     prompts: dict[str, PromptTotals]
 
 
@@ -87,4 +93,13 @@ def most_frequent_first(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-_COUNTS = ("text", "error", "prompt_tokens", "cached_prompt_tokens", "output_tokens", "truncated", "bytes")
+_COUNTS = (
+    "text",
+    "empty",
+    "error",
+    "prompt_tokens",
+    "cached_prompt_tokens",
+    "output_tokens",
+    "truncated",
+    "bytes",
+)

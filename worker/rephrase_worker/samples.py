@@ -74,6 +74,11 @@ def to_table(samples: Iterable[Sample]) -> pa.Table:
     return pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SCHEMA)
 
 
+def is_empty(text: str) -> bool:
+    """Whether the model answered with nothing, or with nothing but white space."""
+    return not text or text.isspace()
+
+
 def error_code(error: str) -> str:
     """The machine-readable part of a sample's `error`: `empty_text` of `empty_text: the text is empty`."""
     return error.partition(":")[0]

@@ -415,8 +415,10 @@ class PlanReport(Contract):
 class ShardReport(Contract):
     """`/progress` of a worker and its termination message: the account of one shard up to now.
 
-    Counts cover the whole shard, what earlier pods committed included; rates and seconds are this
-    process's own.
+    Counts of documents, samples and tokens cover the whole shard, what earlier pods committed included.
+    `tokens_per_second`, `engine_seconds`, `generated_tokens`, `commits`, `commit_failures` and
+    `startup_seconds` are this process's own in every state: in the report of a shard that is done too, where
+    a pod that only merged, or found the shard finished, has 0 of them.
     """
 
     kind: Literal["shard"] = "shard"
@@ -427,6 +429,8 @@ class ShardReport(Contract):
     documents_planned: int = 0
     documents_done: int = 0
     samples_text: int = 0
+    samples_empty: int = 0
+    """Of `samples_text`: the model answered with nothing, or with white space only."""
     samples_error: int = 0
     errors: dict[str, int] = Field(default_factory=dict)
     """Samples in error by code, the 16 most frequent."""
@@ -440,9 +444,10 @@ class ShardReport(Contract):
     commit_failures: int = 0
     """Attempts of this process at writing to the destination that failed. Each is tried again."""
     engine_seconds: float = 0.0
-    """Seconds since the engine was ready."""
+    """Seconds from when this process's engine was ready until it was closed, or until now."""
     generated_tokens: int = 0
-    """Output tokens in these seconds, of unfinished requests too: over them, the worker's mean pace."""
+    """Output tokens of this process in these seconds, of unfinished requests too. Divided by
+    `engine_seconds`: its mean pace. Never divide `output_tokens` by them, which earlier pods made too."""
     startup_seconds: dict[str, float] = Field(default_factory=dict)
     """Seconds by step: import, resume, engine."""
     failure: Failure | None = None
@@ -454,9 +459,15 @@ class FinalReport(Contract):
     kind: Literal["final"] = "final"
     documents: int = 0
     samples_text: int = 0
+    samples_empty: int = 0
+    """Of `samples_text`: the model answered with nothing, or with white space only."""
     samples_error: int = 0
     samples_missing: int = 0
     """Only in shards that failed."""
+    missing_shards: int = 0
+    """Shards that failed, or never ran."""
+    missing_shard_numbers: str = ""
+    """Which these are, as intervals (`0-41,43`); cut, with `...` at the end, where they are very many."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     failure: Failure | None = None

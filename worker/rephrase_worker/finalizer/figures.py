@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from rephrase_worker import layout
+from rephrase_worker.intervals import shortened
 from rephrase_worker.manifests import Account, PromptTotals
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import Recipe
+
+_SHOWN_CHARACTERS = 1_000
+"""Of the missing shards' intervals."""
 
 HEADINGS = (
     "Prompt",
     "Planned",
     "Text",
+    "Empty",
     "Errors",
     "Missing",
     "Input tokens",
@@ -52,12 +58,15 @@ def recipe_facts(recipe: Recipe, plan: Plan) -> list[tuple[str, str]]:
 
 def missing_note(account: Account) -> str | None:
     """A sentence on what is missing, if anything is."""
-    count = len(account.missing_shards)
-    if not count:
+    if not account.missing_shards:
         return None
-    shards = ", ".join(map(str, account.missing_shards[:20])) + (" and more" if count > 20 else "")
+    shards = shortened(account.missing_shard_numbers, _SHOWN_CHARACTERS).replace(",", ", ")
+    all_of_them = f" {layout.ACCOUNT} names all of them." if shards.endswith("...") else ""
     exactness = "" if account.documents_exact else " Their documents are an estimate."
-    return f"{count} of {account.shards} shards did not finish: {shards}.{exactness}"
+    return (
+        f"{number(account.missing_shards)} of {number(account.shards)} shards did not finish: "
+        f"{shards}.{all_of_them}{exactness}"
+    )
 
 
 def number(value: int) -> str:
@@ -71,6 +80,7 @@ def _row(name: str, totals: PromptTotals) -> tuple[str, ...]:
         name,
         number(totals.planned),
         number(totals.text),
+        number(totals.empty),
         number(totals.error),
         number(totals.missing),
         number(totals.prompt_tokens),

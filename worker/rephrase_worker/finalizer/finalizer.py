@@ -7,21 +7,23 @@ mended brings card and report up to date.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rephrase_worker import layout, manifests
 from rephrase_worker.bookkeeping import read_manifest, read_plan_of, read_shard
 from rephrase_worker.finalizer.card import card
 from rephrase_worker.finalizer.report import report
+from rephrase_worker.intervals import intervals, shortened
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
+from rephrase_worker.store.parallel import in_parallel
 
 _THREADS = 16
-_LISTED = 1_000
-"""Shards and files that an account names: enough to see what happened, few enough to read."""
+_REPORTED_CHARACTERS = 500
+"""Of the missing shards' intervals in the report, which has to fit into a termination message."""
 
 
 def finalize(recipe: Recipe) -> FinalReport:
@@ -39,12 +41,20 @@ def finalize(recipe: Recipe) -> FinalReport:
     store.replace(layout.REPORT, report(recipe, plan, account).encode())
     store.replace(layout.CARD, card(recipe, plan, account).encode())
     _clean_up(store, recipe, plan, finished)
+    return report_of(account)
+
+
+def report_of(account: Account) -> FinalReport:
+    """What the operator is told of the account."""
     totals = manifests.add(account.prompts.values())
     return FinalReport(
         documents=account.documents,
         samples_text=totals.text,
+        samples_empty=totals.empty,
         samples_error=totals.error,
         samples_missing=sum(prompt.missing for prompt in account.prompts.values()),
+        missing_shards=account.missing_shards,
+        missing_shard_numbers=shortened(account.missing_shard_numbers, _REPORTED_CHARACTERS),
         prompt_tokens=totals.prompt_tokens,
         output_tokens=totals.output_tokens,
     )
@@ -55,12 +65,13 @@ def add_up(
     plan: Plan,
     finished: Sequence[Manifest],
     missing_documents: int,
-    unfinished_files: Sequence[str],
+    unfinished_files: Mapping[str, Sequence[int]],
 ) -> Account:
     """The job's account: planned = text + error + missing, for every prompt. Pure.
 
-    `missing_documents` are those that the plan gives the shards without a manifest. Raises
-    WorkerError(ACCOUNT_MISMATCH) when the manifests contradict themselves, each other or the plan.
+    `missing_documents` are those that the plan gives the shards without a manifest, `unfinished_files` the
+    shards without a manifest that have a final file, by prompt. Raises WorkerError(ACCOUNT_MISMATCH) when
+    the manifests contradict themselves, each other or the plan.
     """
     done = {manifest.shard for manifest in finished}
     missing_shards = [shard for shard in range(plan.shards) if shard not in done]
@@ -84,10 +95,14 @@ def add_up(
     return Account(
         recipe_hash=recipe.hash,
         shards=plan.shards,
-        missing_shards=missing_shards[:_LISTED],
+        missing_shards=len(missing_shards),
+        missing_shard_numbers=intervals(missing_shards),
         documents=found + missing_documents,
         documents_exact=plan.documents_exact or not missing_shards,
-        unfinished_files=list(unfinished_files[:_LISTED]),
+        unfinished_files=sum(map(len, unfinished_files.values())),
+        unfinished_file_numbers={
+            name: intervals(shards) for name, shards in unfinished_files.items() if shards
+        },
         prompts=totals,
     )
 
@@ -118,8 +133,7 @@ def _mismatch(problem: str) -> WorkerError:
 def _read_manifests(store: Store, plan: Plan) -> list[Manifest]:
     """The manifests that are there, by shard."""
     paths = [path for path in store.list(layout.MANIFESTS) if path.endswith(".json")]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        read = list(pool.map(lambda path: read_manifest(store, path), paths))
+    read = in_parallel(_THREADS, partial(read_manifest, store), paths)
     if [layout.manifest(manifest.shard) for manifest in read] != paths or len(read) > plan.shards:
         raise _mismatch("the manifests' names are not those of the plan's shards")
     return read
@@ -129,22 +143,23 @@ def _planned_documents(store: Store, plan: Plan, finished: Sequence[Manifest]) -
     """Documents that the plan gives to the shards without a manifest."""
     done = {manifest.shard for manifest in finished}
     missing = [shard for shard in range(plan.shards) if shard not in done]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return sum(shard.documents for shard in pool.map(lambda number: read_shard(store, number), missing))
+    return sum(shard.documents for shard in in_parallel(_THREADS, partial(read_shard, store), missing))
 
 
-def _check_files(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> list[str]:
-    """Makes sure that all accounted files are there. Returns the files of unfinished shards."""
-    unfinished: list[str] = []
+def _check_files(
+    store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]
+) -> dict[str, list[int]]:
+    """Makes sure that all accounted files are there. Returns the shards of other final files."""
+    done = {manifest.shard for manifest in finished}
+    unfinished: dict[str, list[int]] = {}
     for prompt in recipe.prompts:
         there = set(store.list(prompt.name))
-        expected = {layout.sample_file(prompt.name, manifest.shard) for manifest in finished}
-        if gone := sorted(expected - there):
+        shards = {layout.sample_file(prompt.name, shard): shard for shard in range(plan.shards)}
+        if gone := sorted(path for path, shard in shards.items() if shard in done and path not in there):
             raise _mismatch(f"{len(gone)} final files are gone, {gone[0]} for one")
-        planned = {layout.sample_file(prompt.name, shard) for shard in range(plan.shards)}
-        if foreign := sorted(there - planned):
+        if foreign := sorted(there - shards.keys()):
             raise _mismatch(f"{foreign[0]} is none of the job's files")
-        unfinished += sorted(there - expected)
+        unfinished[prompt.name] = [shards[path] for path in sorted(there) if shards[path] not in done]
     return unfinished
 
 
@@ -153,9 +168,7 @@ def _clean_up(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manif
     if len(finished) == plan.shards:
         store.remove_tree(layout.SEGMENTS)
     else:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            folders = [layout.segments_dir(manifest.shard) for manifest in finished]
-            for _ in pool.map(store.remove_tree, folders):
-                pass
+        folders = [layout.segments_dir(manifest.shard) for manifest in finished]
+        in_parallel(_THREADS, store.remove_tree, folders)
     for folder in (layout.MANIFESTS, *(prompt.name for prompt in recipe.prompts)):
         store.remove_temporary(folder)

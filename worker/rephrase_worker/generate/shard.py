@@ -214,6 +214,7 @@ def _base(job: Job, committed: Committed) -> ShardReport:
         shard=job.shard,
         documents_done=sum(count == per_document for count in samples.values()),
         samples_text=totals.text,
+        samples_empty=totals.empty,
         samples_error=totals.error,
         errors=dict(totals.errors),
         prompt_tokens=totals.prompt_tokens,
@@ -232,6 +233,7 @@ def _report_of(manifest: Manifest) -> ShardReport:
         shard=manifest.shard,
         documents_done=manifest.documents,
         samples_text=sum(account.text for account in accounts),
+        samples_empty=sum(account.empty for account in accounts),
         samples_error=sum(account.error for account in accounts),
         errors=dict(errors),
         prompt_tokens=sum(account.prompt_tokens for account in accounts),
@@ -257,6 +259,7 @@ def final_report(manifest: Manifest, progress: ShardProgress) -> ShardReport:
                 include={
                     "documents_done",
                     "samples_text",
+                    "samples_empty",
                     "samples_error",
                     "errors",
                     "prompt_tokens",

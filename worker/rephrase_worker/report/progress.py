@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rephrase_worker.samples import Sample, error_code
+from rephrase_worker.samples import Sample, error_code, is_empty
 from rephrase_worker.spec import Failure, ShardReport
 
 RATE_WINDOW_SECONDS = 30.0
@@ -51,6 +51,8 @@ class Account:
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
     output_tokens: int = 0
+    empty: int = 0
+    """Texts that are empty or only white space."""
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Samples by prompt and outcome (`text` or `error`)."""
     errors: Counter[str] = field(default_factory=Counter)
@@ -61,6 +63,7 @@ class Account:
         self.prompt_tokens += sample.prompt_tokens
         self.cached_prompt_tokens += sample.cached_prompt_tokens
         self.output_tokens += sample.output_tokens
+        self.empty += sample.text is not None and is_empty(sample.text)
         self.outcomes[sample.prompt, "text" if sample.error is None else "error"] += 1
         if sample.error is not None:
             self.errors[error_code(sample.error)] += 1
@@ -201,6 +204,7 @@ class ShardProgress:
                 documents_planned=self._documents_planned,
                 documents_done=base.documents_done + own.documents,
                 samples_text=base.samples_text + _count(own.outcomes, "text"),
+                samples_empty=base.samples_empty + own.empty,
                 samples_error=base.samples_error + _count(own.outcomes, "error"),
                 errors=dict(errors.most_common(REPORTED_ERROR_CODES)),
                 prompt_tokens=base.prompt_tokens + own.prompt_tokens,

@@ -1,12 +1,14 @@
 """Merging segments into a final file, and accounting for it.
 
-Everything is columns: a shard may have millions of rows.
+Everything is columns: a shard may have millions of rows. All files are local ones: the sink fetches each
+segment once for all prompts, because the worker holds its GPU until the shard is merged.
 A key is, within one prompt, (index of the file in the plan, position, rollout). Final files are sorted by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rephrase_worker.manifests import PromptAccount, most_frequent_first
-from rephrase_worker.samples import SCHEMA, error_code
+from rephrase_worker.samples import SCHEMA, error_code, is_empty
 from rephrase_worker.spec import Reason, WorkerError
-from rephrase_worker.store import Store
 
 Keys = npt.NDArray[np.int64]
 """Keys of one prompt, one a row: file index, position, rollout."""
@@ -26,10 +27,11 @@ Keys = npt.NDArray[np.int64]
 ROW_GROUP_ROWS = 10_000
 """Rows of a row group of the final files: some ten MiB of text."""
 
-_LARGE = pa.schema(
-    [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in SCHEMA]
-)
-"""The schema with 64-bit offsets: the texts of a whole shard may exceed 2 GiB."""
+SEGMENTS_IN_MEMORY = 4
+"""Decoded segments that are kept while merging. Segments are nearly in the order of the final file, because
+each holds what finished within one interval, so that a row group needs few of them."""
+
+_KEY_COLUMNS = ["source_file", "source_position", "rollout"]
 
 
 def expected_keys(positions: Sequence[tuple[str, int]], files: Mapping[str, int], rollouts: int) -> Keys:
@@ -44,38 +46,83 @@ def expected_keys(positions: Sequence[tuple[str, int]], files: Mapping[str, int]
 
 
 def write_merged(
-    tables: Sequence[pa.Table], files: Mapping[str, int], expected: Keys, prompt: str, target: Path
+    segments: Sequence[Path], files: Mapping[str, int], expected: Keys, prompt: str, target: Path
 ) -> None:
-    """Writes the rows of one prompt, each key once (the first table that has it wins), sorted by key.
+    """Writes the rows of one prompt, each key once (the first segment that has it wins), sorted by key.
 
-    Raises WorkerError(INTERNAL) when the keys are not exactly the expected ones.
+    Memory holds the keys of all rows, and the texts of a few segments and one row group. Raises
+    WorkerError(INTERNAL) when the keys are not exactly the expected ones.
     """
-    merged = pa.concat_tables([_LARGE.empty_table(), *(table.cast(_LARGE) for table in tables)])
-    keys = _keys(merged, files)
-    # lexsort is stable, so among equal keys the first table's row stays first.
+    found = [_keys(_read(path, prompt, _KEY_COLUMNS), files) for path in segments]
+    keys = np.concatenate([np.empty((0, 3), dtype=np.int64), *found])
+    lengths = [len(each) for each in found]
+    places = np.column_stack(
+        (
+            np.repeat(np.arange(len(found)), lengths),
+            np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(length) for length in lengths)]),
+        )
+    )
+    # lexsort is stable, so among equal keys the first segment's row stays first.
     order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
     ordered = keys[order]
     first = np.ones(len(ordered), dtype=bool)
     first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
     _require(ordered[first], expected, files, f"The segments of prompt {prompt}")
-    rows = order[first]
+    rows = places[order[first]]
+    decoded = lru_cache(SEGMENTS_IN_MEMORY)(lambda segment: _read(segments[segment], prompt, SCHEMA.names))
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for start in range(0, len(rows), ROW_GROUP_ROWS):
-            writer.write_table(merged.take(pa.array(rows[start : start + ROW_GROUP_ROWS])).cast(SCHEMA))
+            writer.write_table(_gather(rows[start : start + ROW_GROUP_ROWS], decoded))
 
 
-def account(store: Store, path: str, files: Mapping[str, int], expected: Keys) -> PromptAccount:
-    """The account of a committed final file. Raises WorkerError(INTERNAL) when keys are not as expected."""
-    with store.open(path) as file:
-        parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
-        table = parquet.read(columns=_ACCOUNT_COLUMNS)
-        text = table.num_rows - _nulls(parquet.metadata, "text")
-    _require(_keys(table, files), expected, files, path)
+def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table]) -> pa.Table:
+    """The rows, each given as a segment's number and a row of it, in this order."""
+    by_segment = np.argsort(rows[:, 0], kind="stable")
+    segments, starts = np.unique(rows[by_segment, 0], return_index=True)
+    pieces = [
+        decoded(int(segment)).take(pa.array(rows[chosen, 1]))
+        for segment, chosen in zip(segments, np.split(by_segment, starts[1:]), strict=True)
+    ]
+    return pa.concat_tables(pieces).take(pa.array(np.argsort(by_segment, kind="stable"))).cast(SCHEMA)
+
+
+def _read(path: Path, prompt: str, columns: Sequence[str]) -> pa.Table:
+    """The rows of one prompt in a segment, in the segment's order."""
+    with pq.ParquetFile(path) as segment:
+        groups = [
+            group
+            for group in range(segment.num_row_groups)
+            if _may_hold(segment.metadata.row_group(group), prompt)
+        ]
+        table = segment.read_row_groups(groups, columns=[*dict.fromkeys([*columns, "prompt"])])
+    return table.filter(pc.equal(table.column("prompt"), prompt)).select(columns)
+
+
+def _may_hold(group: pq.RowGroupMetaData, prompt: str) -> bool:
+    """Segments are written with a row group a prompt, so that reading one skips the others' texts."""
+    statistics = group.column(SCHEMA.get_field_index("prompt")).statistics
+    return bool(statistics.min <= prompt <= statistics.max)
+
+
+def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> PromptAccount:
+    """The account of a committed final file: `path` is a copy of it, `name` how it is called in errors.
+
+    Raises WorkerError(INTERNAL) when keys are not as expected.
+    """
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=_ACCOUNT_COLUMNS)
+        text = empty = 0
+        for group in range(file.num_row_groups):
+            texts = file.read_row_group(group, columns=["text"]).column("text").drop_null().to_pylist()
+            text += len(texts)
+            empty += sum(map(is_empty, texts))
+    _require(_keys(table, files), expected, files, name)
     errors = table.column("error").drop_null().to_pylist()
     if text + len(errors) != table.num_rows:
-        raise WorkerError(Reason.INTERNAL, f"{path} has rows with both or neither of text and error.")
+        raise WorkerError(Reason.INTERNAL, f"{name} has rows with both or neither of text and error.")
     return PromptAccount(
         text=text,
+        empty=empty,
         error=len(errors),
         errors=_frequencies(pa.array(map(error_code, errors), type=pa.string())),
         prompt_tokens=_sum(table, "prompt_tokens"),
@@ -83,14 +130,12 @@ def account(store: Store, path: str, files: Mapping[str, int], expected: Keys) -
         output_tokens=_sum(table, "output_tokens"),
         truncated=_sum(table, "truncated"),
         finish_reasons=_frequencies(table.column("finish_reason").drop_null()),
-        bytes=store.size(path),
+        bytes=path.stat().st_size,
     )
 
 
 _ACCOUNT_COLUMNS = [
-    "source_file",
-    "source_position",
-    "rollout",
+    *_KEY_COLUMNS,
     "error",
     "finish_reason",
     "prompt_tokens",
@@ -98,13 +143,6 @@ _ACCOUNT_COLUMNS = [
     "output_tokens",
     "truncated",
 ]
-
-
-def _nulls(metadata: pq.FileMetaData, name: str) -> int:
-    """Nulls in a column, from the footer: the texts themselves are most of the file and need not be read."""
-    column = SCHEMA.get_field_index(name)
-    groups = (metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups))
-    return sum(statistics.null_count for statistics in groups)
 
 
 def _keys(table: pa.Table, files: Mapping[str, int]) -> Keys:

@@ -13,7 +13,8 @@ import re
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +23,16 @@ import pyarrow.parquet as pq
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_manifest
-from rephrase_worker.manifests import Manifest
+from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
-from rephrase_worker.samples import Key, Sample, error_code, to_table
+from rephrase_worker.samples import SCHEMA, Key, Sample, error_code, is_empty, to_table
 from rephrase_worker.sink import merge
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
+from rephrase_worker.store.parallel import in_parallel
+
+_FETCHES = 8
+"""Segments that are fetched at once."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class Totals:
     """Counts over committed samples, each key once."""
 
     text: int = 0
+    empty: int = 0
     error: int = 0
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
@@ -75,7 +81,10 @@ class ShardSink:
         """What has been committed by anybody. Duplicate keys are counted once."""
         committed = Committed()
         for path in self._segments():
-            for row in self._read_segment(path, _COUNTED_COLUMNS).to_pylist():
+            content = self._store.read(path)
+            with self._named(path):
+                rows = pq.read_table(pa.BufferReader(content), columns=_COUNTED).to_pylist()
+            for row in rows:
                 key = Key(row["source_file"], row["source_position"], row["prompt"], row["rollout"])
                 if key not in committed.keys:
                     committed.keys.add(key)
@@ -91,10 +100,9 @@ class ShardSink:
             self._shard, first, self._files[first.source_file], self._writer, self._sequence
         )
         self._sequence += 1
-        buffer = pa.BufferOutputStream()
-        pq.write_table(to_table(samples), buffer, compression="zstd")
+        content = _encode(samples, [prompt.name for prompt in self._recipe.prompts])
         # The name is this writer's own: if it is taken, an answer got lost and the commit was made.
-        self._store.create(path, buffer.getvalue().to_pybytes())
+        self._store.create(path, content)
 
     def finish(self, positions: Sequence[tuple[str, int]]) -> Manifest:
         """Merges the segments into the final files and writes the manifest. Returns the manifest that won.
@@ -106,21 +114,17 @@ class ShardSink:
         if finished is not None:
             return finished
         expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
-        for prompt in self._recipe.prompts:
-            path = layout.sample_file(prompt.name, self._shard)
-            if not self._store.exists(path):
-                self._merge(prompt.name, path, expected)
-        manifest = Manifest(
-            recipe_hash=self._recipe.hash,
-            shard=self._shard,
-            documents=len(positions),
-            prompts={
-                prompt.name: merge.account(
-                    self._store, layout.sample_file(prompt.name, self._shard), self._files, expected
-                )
-                for prompt in self._recipe.prompts
-            },
-        )
+        with tempfile.TemporaryDirectory(prefix="rephrase-merge-", ignore_cleanup_errors=True) as folder:
+            self._merge(Path(folder), expected)
+            manifest = Manifest(
+                recipe_hash=self._recipe.hash,
+                shard=self._shard,
+                documents=len(positions),
+                prompts={
+                    prompt.name: self._account(Path(folder), prompt.name, expected)
+                    for prompt in self._recipe.prompts
+                },
+            )
         self._store.create(layout.manifest(self._shard), manifest.to_json().encode())
         winner = self.manifest()
         if winner is None:
@@ -129,33 +133,68 @@ class ShardSink:
             )
         return winner
 
-    def _merge(self, prompt: str, path: str, expected: merge.Keys) -> None:
-        tables = [
-            self._read_segment(segment, None, filters=[("prompt", "==", prompt)])
-            for segment in self._segments()
-        ]
-        with tempfile.TemporaryDirectory(prefix="rephrase-merge-") as folder:
-            local = Path(folder) / "merged.parquet"
-            merge.write_merged(tables, self._files, expected, prompt, local)
-            self._store.create_from_file(path, local)
+    def _merge(self, folder: Path, expected: merge.Keys) -> None:
+        """Creates the final files that are not there."""
+        prompts = [prompt.name for prompt in self._recipe.prompts]
+        missing = [name for name in prompts if not self._store.exists(layout.sample_file(name, self._shard))]
+        segments = self._fetch_segments(folder) if missing else []
+        merged = folder / "merged"
+        for name in missing:
+            merge.write_merged(segments, self._files, expected, name, merged)
+            self._store.create_from_file(layout.sample_file(name, self._shard), merged)
+
+    def _fetch_segments(self, folder: Path) -> list[Path]:
+        """Copies of the segments, in the order of their names."""
+        segments = self._segments()
+        copies = [folder / f"segment-{number}" for number in range(len(segments))]
+        in_parallel(_FETCHES, self._store.fetch, segments, copies)
+        for path, copy in zip(segments, copies, strict=True):
+            with self._named(path):
+                pq.read_metadata(copy)
+        return copies
+
+    def _account(self, folder: Path, prompt: str, expected: merge.Keys) -> PromptAccount:
+        """Read back from the destination: the file there may be a twin's."""
+        path = layout.sample_file(prompt, self._shard)
+        committed = folder / "committed"
+        self._store.fetch(path, committed)
+        with self._named(path):
+            return merge.account(committed, path, self._files, expected)
+
+    @contextmanager
+    def _named(self, path: str) -> Iterator[None]:
+        """Names the file that Arrow finds to be none of parquet."""
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise WorkerError(
+                Reason.INTERNAL,
+                f"{self._store.uri}/{path} is damaged: {error}. Such files are made whole and never change, "
+                "so something else did it. Remove the file: what it held is generated again.",
+            ) from error
 
     def _segments(self) -> list[str]:
         return [
             path for path in self._store.list(layout.segments_dir(self._shard)) if path.endswith(".parquet")
         ]
 
-    def _read_segment(
-        self, path: str, columns: list[str] | None, filters: list[tuple[str, str, str]] | None = None
-    ) -> pa.Table:
-        content = pa.BufferReader(self._store.read(path))
-        return pq.read_table(content, columns=columns, filters=filters)
+
+def _encode(samples: Sequence[Sample], prompts: Sequence[str]) -> bytes:
+    """A segment: one row group a prompt, so that merging reads each prompt's texts alone."""
+    buffer = pa.BufferOutputStream()
+    with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
+        for prompt in prompts:
+            if rows := [sample for sample in samples if sample.prompt == prompt]:
+                writer.write_table(to_table(rows))
+    return bytes(buffer.getvalue())
 
 
-_COUNTED_COLUMNS = [
+_COUNTED = [
     "source_file",
     "source_position",
     "prompt",
     "rollout",
+    "text",
     "error",
     "prompt_tokens",
     "cached_prompt_tokens",
@@ -170,5 +209,6 @@ def _count(totals: Totals, row: dict[str, object]) -> None:
         totals.errors[error_code(error)] += 1
     else:
         totals.text += 1
+        totals.empty += is_empty(str(row["text"]))
     for name in ("prompt_tokens", "cached_prompt_tokens", "output_tokens"):
         setattr(totals, name, getattr(totals, name) + row[name])

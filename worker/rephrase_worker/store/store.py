@@ -13,7 +13,7 @@ import errno
 import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from datatrove.io import DataFolder
 from fsspec.implementations.local import LocalFileSystem
@@ -92,9 +92,9 @@ class Store:
         """The file's content."""
         return cast("bytes", self._read(path, lambda: self._folder.cat_file(path)))
 
-    def open(self, path: str) -> BinaryIO:
-        """The file for reading, seekable."""
-        return cast("BinaryIO", self._read(path, lambda: self._folder.open(path, "rb")))
+    def fetch(self, path: str, local: Path) -> None:
+        """Copies the file to a local one, over what is there, without holding it in memory."""
+        self._read(path, lambda: self._folder.get_file(path, str(local)))
 
     def exists(self, path: str) -> bool:
         """Whether the file is there, now."""
