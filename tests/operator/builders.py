@@ -66,6 +66,7 @@ def shard_report(shard: int, **changes: Any) -> ShardReport:
         "samples_text": 20,
         "prompt_tokens": 400,
         "output_tokens": 1000,
+        "generated_tokens": 1000,
     }
     return ShardReport(**(done | changes))
 
@@ -249,6 +250,18 @@ class World:
             disrupted=disrupted,
             end_reason="Error",
             termination=report.to_json(),
+        )
+
+    def end_pod(self, shard: int, *, attempt: int = 1, exit_code: int = 69, **report: Any) -> World:
+        """A worker has ended without success, with this report."""
+        return self.pod(
+            Step.GENERATE,
+            f"shard-{shard}-{attempt}",
+            index=shard,
+            phase="Failed",
+            exit_code=exit_code,
+            ended=self.now,
+            termination=shard_report(shard, **report).to_json(),
         )
 
     def job_says(self, step: Step, **changes: Any) -> World:

@@ -77,7 +77,10 @@ class FakeKube:
             return self.objects.pop(path)
         if method == "GET":
             return copy.deepcopy(known)
-        if body["metadata"].get("resourceVersion") not in (None, known["metadata"]["resourceVersion"]):
+        if body.get("metadata", {}).get("resourceVersion") not in (
+            None,
+            known["metadata"]["resourceVersion"],
+        ):
             raise ApiError(409, "Conflict", path)
         return self.store(path, merged(known, body) if method == "PATCH" else body)
 

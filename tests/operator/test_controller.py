@@ -18,6 +18,8 @@ from tests.operator.builders import spec_of
 from tests.operator.fake_kube import FakeKube
 
 JOB = "/apis/rephrase.dev/v1alpha1/namespaces/default/rephrasejobs/books"
+CONFIG = "/api/v1/namespaces/default/configmaps/books-recipe"
+GENERATE = "/apis/batch/v1/namespaces/default/jobs/books-generate"
 PLAN = "/apis/batch/v1/namespaces/default/jobs/books-plan"
 
 
@@ -57,9 +59,11 @@ class Bench:
 async def running(bench: Bench) -> AsyncIterator[Bench]:
     task = asyncio.create_task(bench.controller.run())
     bench.controller.put(bench.raw)
-    yield bench
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    try:
+        yield bench
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +103,29 @@ async def test_a_status_that_somebody_else_has_changed_is_read_again() -> None:
     async with running(bench):
         await bench.until(lambda: PLAN in bench.kube.objects)
         assert bench.status["phase"] == "Planning"
+
+
+async def test_nothing_is_done_before_the_status_that_it_relies_on_is_written() -> None:
+    """The write of the status meets a conflict: what was decided is neither done nor lost."""
+    bench = Bench()
+    async with running(bench):
+        await bench.until(lambda: PLAN in bench.kube.objects)
+    conflict = ApiError(409, "Conflict", "the object has been modified")
+    again = Bench()
+    started = bench.kube.objects[JOB]
+    plan = {"kind": "plan", "shards": 1, "documents": 10}
+    again.raw = again.kube.store(JOB, started | {"status": started["status"] | {"plan": plan}})
+    again.kube.store(CONFIG, bench.kube.objects[CONFIG] | {"data": {"recipe.json": "", "engine.json": "{}"}})
+    again.kube.fail["PATCH status"] = [conflict, conflict]
+    async with running(again):
+        await again.until(lambda: GENERATE in again.kube.objects)
+        done = [
+            (method, path.rpartition("/")[2])
+            for method, path in again.kube.requests
+            if method in ("PATCH", "POST")
+        ]
+        assert done[:3] == [("PATCH", "status")] * 3
+        assert ("POST", "jobs") in done[3:]
 
 
 async def test_a_job_that_the_api_server_refuses_is_explained_and_tried_again() -> None:

@@ -18,7 +18,7 @@ from rephrase_operator.api.status import (
     ShardFailure,
 )
 from rephrase_operator.observed.progress import duration, percent
-from rephrase_operator.observed.views import LiveReport
+from rephrase_operator.observed.views import LiveReport, Step
 from rephrase_operator.settings import Settings
 from tests.operator.builders import START, World, shard_report, spec_of
 
@@ -45,7 +45,8 @@ def test_a_second_worker_halves_the_time_left() -> None:
 
 def test_a_worker_that_has_just_started_does_not_bend_the_time_left() -> None:
     # The finished shard: 20 samples of 100 tokens in 40 seconds, its start-up included.
-    world = World().planned().running(0).after(seconds=40).succeed(0, samples_text=20, output_tokens=2000)
+    finished = {"samples_text": 20, "output_tokens": 2000, "generated_tokens": 2000}
+    world = World().planned().running(0).after(seconds=40).succeed(0, **finished)
     starting = {"samples_text": 0, "output_tokens": 0, "generated_tokens": 1, "engine_seconds": 5.0}
     world.running(1, tokens_per_second=0.2, **starting).run()
     progress = progress_of(world)
@@ -162,6 +163,33 @@ def test_the_mean_rate_leaves_suspensions_out() -> None:
     assert world.status.generating is not None
     assert timedelta(seconds=world.status.generating.seconds) == timedelta(seconds=100)
     assert progress_of(world).tokens_per_second == 10.0
+
+
+def test_a_preempted_shard_does_not_make_its_last_pod_look_fast() -> None:
+    # One GPU makes 1,000 tokens a second: 40 s before the preemption, 10 s after it.
+    world = World(raw=spec_of(engine={"tensorParallelSize": 1})).planned(shards=2).running(0)
+    first = {"state": "failed", "output_tokens": 40_000, "generated_tokens": 40_000, "samples_text": 16}
+    world.after(seconds=40).end_pod(0, exit_code=75, **first).run()
+    world.running(0, attempt=2, output_tokens=40_000, generated_tokens=0, samples_text=16).after(seconds=10)
+    world.succeed(0, attempt=2, output_tokens=50_000, generated_tokens=10_000).run()
+    world.running(1, samples_text=0, output_tokens=0, generated_tokens=1000, engine_seconds=1.0).run()
+    # 20 samples of 2,500 tokens are left.
+    assert progress_of(world).eta_seconds == 50
+    world.after(seconds=49).succeed(1, output_tokens=50_000, generated_tokens=50_000)
+    world.job_says(Step.GENERATE, complete=True).run()
+    world.finalized(documents=20, samples_text=40, output_tokens=100_000)
+    progress = progress_of(world)
+    assert progress.tokens_per_second_per_gpu == pytest.approx(1000, rel=0.02)
+    assert progress.tokens_per_second == pytest.approx(1000, rel=0.02)
+
+
+def test_what_an_earlier_job_had_made_is_not_counted_as_this_ones_speed() -> None:
+    world = World().planned(shards=1).running(0, output_tokens=90_000, generated_tokens=0).run()
+    world.after(seconds=10).succeed(0, output_tokens=100_000, generated_tokens=10_000)
+    world.job_says(Step.GENERATE, complete=True).run()
+    world.finalized(documents=10, samples_text=20, output_tokens=100_000)
+    progress = progress_of(world)
+    assert (progress.tokens_per_second, progress.tokens_per_second_per_gpu) == (1000.0, 1000.0)
 
 
 def test_the_largest_status_fits_into_an_object_of_etcd() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -383,6 +384,102 @@ def test_pods_that_can_not_start_are_explained_and_fail_the_job_at_the_deadline(
     assert held.reason == "PendingDeadlineExceeded"
     assert message in held.message
     assert world.jobs["generate"].suspended
+
+
+def test_two_workers_and_one_gpu_end_well() -> None:
+    world = World().planned(shards=2).running(0)
+    world.pod(Step.GENERATE, "shard-1-1", index=1, trouble="Unschedulable", trouble_message="no GPU").run()
+    world.after(hours=1).succeed(0).run()
+    assert world.phase is Phase.RUNNING
+    world.after(minutes=5).run().running(1).run().after(hours=1).succeed(1)
+    world.job_says(Step.GENERATE, complete=True).run()
+    assert world.finalized(documents=20, samples_text=40).phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("pause", [{"suspend": True}, {"parallelism": 0}])
+def test_a_pause_of_hours_is_no_time_in_which_nothing_could_start(pause: dict[str, Any]) -> None:
+    world = World().planned().after(minutes=20).run()
+    assert world.status.nothing_runs_since == START
+    world.edit(**pause).run()
+    assert world.status.nothing_runs_since is None
+    world.after(hours=9).edit(suspend=False, parallelism=2).run()
+    world.pod(Step.GENERATE, "w", index=0).after(minutes=29).run()
+    assert world.phase is Phase.RUNNING
+    assert world.after(minutes=1).run().reason(ConditionType.FAILED) == "True/PendingDeadlineExceeded"
+
+
+@pytest.mark.parametrize("step", [Step.PLAN, Step.FINALIZE])
+def test_a_suspended_step_of_one_pod_is_not_failed_for_waiting(step: Step) -> None:
+    world = World().run()
+    if step is Step.FINALIZE:
+        world.planned(shards=1).succeed(0).job_says(Step.GENERATE, complete=True).run()
+    world.pod(step, "p").after(minutes=29).edit(suspend=True).run().after(hours=9)
+    world.pods = [pod for pod in world.pods if pod.name != "p"]
+    world.run().edit(suspend=False).run().pod(step, "q").after(minutes=29).run()
+    assert world.phase is not Phase.FAILED
+    assert world.after(minutes=1).run().reason(ConditionType.FAILED) == "True/PendingDeadlineExceeded"
+
+
+def test_each_step_has_the_whole_deadline_to_start() -> None:
+    world = World().run().pod(Step.PLAN, "p").after(minutes=29).run()
+    world.pod(Step.PLAN, "p", phase="Running", started=world.now).planned(shards=1).after(minutes=29).run()
+    assert world.phase is Phase.RUNNING
+    world.running(0).run().succeed(0).job_says(Step.GENERATE, complete=True).run()
+    world.after(minutes=29).run()
+    assert world.phase is Phase.FINALIZING
+    assert world.after(minutes=1).run().phase is Phase.FAILED
+
+
+def test_a_running_attempt_is_not_given_up_because_another_shard_ends() -> None:
+    world = World(raw=spec_of(failurePolicy={"maxAttemptsPerShard": 2})).planned(shards=2)
+    for attempt in (1, 2):
+        world.after(seconds=30).fail_pod(0, attempt=attempt).run()
+    # Kubernetes has forgotten its count when the job was suspended, and makes a third attempt.
+    world.running(0, attempt=3).running(1).run().after(minutes=1).succeed(1).run()
+    assert (world.phase, world.jobs["generate"].suspended) == (Phase.RUNNING, False)
+    world.after(minutes=1).succeed(0, attempt=3).job_says(Step.GENERATE, complete=True).run()
+    assert world.finalized(documents=20, samples_text=40).phase is Phase.SUCCEEDED
+
+
+def test_a_hundred_failing_shards_end_in_a_failed_job_with_exact_counts() -> None:
+    world = World(raw=spec_of(failurePolicy={"maxAttemptsPerShard": 2})).planned(shards=110)
+    for shard in range(10):
+        world.succeed(shard)
+    for attempt in (1, 2):
+        world.after(seconds=30)
+        for shard in range(10, 110):
+            world.fail_pod(shard, attempt=attempt)
+        world.run()
+    failed = Intervals(range(10, 110))
+    world.job_says(
+        Step.GENERATE,
+        failed=True,
+        failed_reason="FailedIndexes",
+        failed_indexes=failed,
+        failed_message="x",
+    ).run()
+    status = world.status
+    assert status.shards is not None
+    assert status.attempts is not None
+    assert (status.shards.succeeded, status.shards.failed, world.phase) == (10, 100, Phase.FINALIZING)
+    assert status.attempts.failed == 200
+    assert [(failure.attempts, failure.failed) for failure in status.failures] == [(2, True)] * 64
+    world.finalized(documents=1100, samples_text=200, samples_missing=2000)
+    held = world.status.condition(ConditionType.FAILED)
+    assert held is not None
+    assert held.message.startswith("100 of 110 shards failed")
+    told = [event.message for event in world.events if event.reason == "ShardAttemptFailed"]
+    assert len(told) == 12
+    assert (
+        told[5]
+        == "95 more attempts failed. status.failures explains the worst shards, status.attempts counts all."
+    )
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(0, 0), (2, 2), (3, 3), (4, 3), (100_000, 3)])
+def test_more_failed_shards_than_there_are_shards_are_allowed_as_all_of_them(limit: int, sent: int) -> None:
+    world = World(raw=spec_of(failurePolicy={"maxFailedShards": limit})).planned(shards=3)
+    assert world.manifests["generate"]["spec"]["maxFailedIndexes"] == sent
 
 
 def test_one_worker_that_runs_keeps_a_job_alive_that_has_pending_ones() -> None:

@@ -101,9 +101,17 @@ def shards_failed(failed: int, total: int, details: str) -> str:
     ).strip()
 
 
+def more_attempts_failed(count: int) -> str:
+    """Message of ShardAttemptFailed for those that no event of their own tells of."""
+    return (
+        f"{count} more attempts failed. "
+        "status.failures explains the worst shards, status.attempts counts all."
+    )
+
+
 def pending_deadline(seconds: int, why: str) -> str:
     """Message of PendingDeadlineExceeded."""
-    return f"No pod could start within failurePolicy.pendingDeadlineSeconds ({seconds} s). {why}".strip()
+    return f"No pod could run for failurePolicy.pendingDeadlineSeconds ({seconds} s). {why}".strip()
 
 
 OLD_CHILDREN = (

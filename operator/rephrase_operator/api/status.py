@@ -25,10 +25,18 @@ PODS_LIMIT = 16
 ERROR_CODES_LIMIT = 32
 """Codes in `status.progress.errors`; the most frequent stay."""
 
-ACCOUNT_LIMIT = 262_144
-"""Length of `status.account.shards`. Finished shards lie between those that are open, so there are as many
-intervals as workers at most (10,000 of 12 characters), and a few more for shards that failed.
+INTERVALS_LIMIT = 524_288
+"""Length of a set of shards as intervals. A plan has at most 100,000 shards, and the worst set of them
+(pairs with gaps of one between them, 12 characters for three shards) takes 400,000 characters.
 """
+
+ENDED_LIMIT = 262_144
+"""Length of `status.attempts.ended`: one entry of about 17 characters for each open shard with a pod that
+ended. Open are at most as many shards as there can be workers (10,000), for Kubernetes starts the lowest.
+"""
+
+REASONS_LIMIT = 32
+"""Reasons in `status.attempts.reasons`; the most frequent stay."""
 
 
 class Phase(StrEnum):
@@ -137,14 +145,14 @@ class ShardFailure(Part):
     pods: list[Word] = Field(
         default_factory=list,
         max_length=PODS_LIMIT,
-        description="Pods of the attempts that ended then; their logs say more.",
+        description="Pods of the last attempts; their logs say more.",
     )
 
 
 class FinishedShards(Part):
-    """Sums over the finished shards whose worker's report was read. Each shard is added once."""
+    """Sums over finished shards whose worker's report was read. Each shard, and each pod, is added once."""
 
-    shards: Annotated[str, Field(max_length=ACCOUNT_LIMIT)] = Field(
+    shards: Annotated[str, Field(max_length=INTERVALS_LIMIT)] = Field(
         default="", description="The shards that are in these sums, as intervals such as 0-41,43."
     )
     documents: int = Field(default=0, description="Documents.")
@@ -156,7 +164,35 @@ class FinishedShards(Part):
     errors: dict[str, int] = Field(
         default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
     )
-    worker_seconds: float = Field(default=0.0, description="Time that the pods of these shards ran.")
+    generated_tokens: int = Field(
+        default=0,
+        description="Output tokens that the pods seen to end have generated themselves: for rates. "
+        "What a shard's earlier pods had committed is theirs.",
+    )
+    worker_seconds: float = Field(
+        default=0.0, description="Time that these pods ran, whether they finished their shard or not."
+    )
+
+
+class ShardAttempts(Part):
+    """Attempts at shards that have ended without success, each counted once."""
+
+    job: Word = Field(default="", description="UID of the Job whose pods are counted.")
+    engine: Word = Field(
+        default="", description="Hash of the engine's settings that the attempts were made with."
+    )
+    ended: Annotated[str, Field(max_length=ENDED_LIMIT)] = Field(
+        default="",
+        description="By open shard: attempts that failed, and the time (Unix, hexadecimal) at which its last "
+        "pod ended, such as 7:2@6957a3c0. Times after which several pods ended carry their number: *2.",
+    )
+    abandoned: Annotated[str, Field(max_length=INTERVALS_LIMIT)] = Field(
+        default="", description="Shards that Kubernetes has failed for good, as intervals."
+    )
+    failed: int = Field(default=0, description="Failed attempts of the whole job; never reset.")
+    reasons: dict[str, int] = Field(
+        default_factory=dict, max_length=REASONS_LIMIT, description="The same by reason."
+    )
 
 
 class Generating(Part):
@@ -190,8 +226,16 @@ class RephraseJobStatus(Part):
     failures: list[ShardFailure] = Field(
         default_factory=list, max_length=FAILURES_LIMIT, description="Shards whose worker failed."
     )
+    attempts: ShardAttempts | None = Field(
+        default=None, description="Attempts at shards that have ended without success."
+    )
     account: FinishedShards | None = Field(default=None, description="Sums over the finished shards.")
     generating: Generating | None = Field(default=None, description="How long the job has been generating.")
+    nothing_runs_since: datetime | None = Field(
+        default=None,
+        description="Since when no pod of the present step runs although one should: "
+        "failurePolicy.pendingDeadlineSeconds counts from here.",
+    )
     generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."

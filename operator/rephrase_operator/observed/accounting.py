@@ -1,31 +1,39 @@
-"""What finished pods said, taken into the status once.
+"""What pods that ended have said, taken into the status once.
 
 Pods vanish: they are garbage collected, their nodes die, suspending deletes them. So what a finished
 shard's pod said is added to the account in the status the first time it is seen, and the account
-remembers which shards are in it. Failed attempts are counted here as well, because suspending a Job makes
-Kubernetes forget its own count.
+remembers which shards are in it.
+
+A shard's report speaks of the whole shard, whoever committed its samples. Rates need what a pod made
+itself, over its own seconds: a pod that finishes what another one had begun would look many times as fast.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
 
-from rephrase_operator.api.status import (
-    ERROR_CODES_LIMIT,
-    FAILURES_LIMIT,
-    PODS_LIMIT,
-    FinishedShards,
-    ShardFailure,
-)
+from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import PodView, read_failure, read_report
 from rephrase_worker.spec import ShardReport
 
+COUNTS = (
+    "samples_text",
+    "samples_error",
+    "prompt_tokens",
+    "cached_prompt_tokens",
+    "output_tokens",
+)
+"""Counts that reports and account have under the same name."""
 
-def fold(account: FinishedShards, pods: Iterable[PodView]) -> FinishedShards:
-    """The account with the shards added whose pod succeeded and that were not in it yet."""
+
+def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodView]) -> FinishedShards:
+    """The account with the shards added whose pod succeeded and that were not in it yet.
+
+    `ended` are pods that ended without success and are not in it yet either: their time and the tokens
+    that they generated belong to the rates.
+    """
     inside = Intervals.parse(account.shards)
     sums = account.model_dump(exclude={"shards", "errors"})
     errors = Counter(account.errors)
@@ -39,60 +47,31 @@ def fold(account: FinishedShards, pods: Iterable[PodView]) -> FinishedShards:
         added.add(pod.index)
         errors.update(report.errors)
         sums["documents"] += report.documents_done
-        for name in (
-            "samples_text",
-            "samples_error",
-            "prompt_tokens",
-            "cached_prompt_tokens",
-            "output_tokens",
-        ):
+        for name in COUNTS:
             sums[name] += getattr(report, name)
-        if pod.started and pod.ended:
-            sums["worker_seconds"] += (pod.ended - pod.started).total_seconds()
-    if not added:
+        _add_own(sums, pod, report)
+    failed = list(ended)
+    for pod in failed:
+        _add_own(sums, pod, read_report(ShardReport, pod.termination))
+    if not added and not failed:
         return account
     return FinishedShards(
         shards=str(inside | Intervals(added)), errors=dict(errors.most_common(ERROR_CODES_LIMIT)), **sums
     )
 
 
-def count_failures(
-    failures: Iterable[ShardFailure], pods: Iterable[PodView], abandoned: Intervals
-) -> list[ShardFailure]:
-    """Failures with the attempts added that ended after the last one counted, and abandoned shards marked.
-
-    An entry remembers the time at which the last attempt ended, and the pods that ended then (times have no
-    fractions): what is older, or among those pods, was counted already.
-    """
-    by_shard = {failure.shard: failure for failure in failures}
-    for pod in sorted(pods, key=_end):
-        if not pod.counts_as_failure or pod.index is None:
-            continue
-        known, ended = by_shard.get(pod.index), _end(pod)
-        together = known.pods if known is not None and known.time == ended else []
-        if (known is not None and ended < known.time) or pod.name in together:
-            continue
-        reason, message = explain(pod)
-        by_shard[pod.index] = ShardFailure(
-            shard=pod.index,
-            attempts=(known.attempts if known else 0) + 1,
-            reason=reason,
-            message=message,
-            time=ended,
-            pods=[*together, pod.name][-PODS_LIMIT:],
-        )
-    marked = [
-        failure.model_copy(update={"failed": failure.shard in abandoned}) for failure in by_shard.values()
-    ]
-    worst = sorted(marked, key=lambda failure: (not failure.failed, -failure.attempts, failure.shard))
-    return sorted(worst[:FAILURES_LIMIT], key=lambda failure: failure.shard)
+def _add_own(sums: dict[str, float], pod: PodView, report: ShardReport | None) -> None:
+    """Add what a pod made itself and the time that it took: both or, when it never ran, neither."""
+    if pod.started and pod.ended:
+        sums["worker_seconds"] += max(0.0, (pod.ended - pod.started).total_seconds())
+        sums["generated_tokens"] += report.generated_tokens if report is not None else 0
 
 
 def explain(pod: PodView) -> tuple[str, str]:
     """Why a pod failed: what its worker said, else what Kubernetes says."""
     failure = read_failure(pod.termination)
     if failure is not None:
-        return failure.reason.value, failure.message[:1024]
+        return str(failure.reason), failure.message[:1024]
     reason = pod.end_reason or "Killed"
     if reason == "Error":
         reason = "Killed" if (pod.exit_code or 0) > 128 else "WorkerFailed"
@@ -101,21 +80,3 @@ def explain(pod: PodView) -> tuple[str, str]:
         reason,
         f"The worker ended {code} ({reason}). What it had committed is kept; see its log: {pod.name}.",
     )
-
-
-def reset_attempts(failures: Iterable[ShardFailure]) -> list[ShardFailure]:
-    """Failures with their attempts set back.
-
-    What the workers run with has changed, so they get another chance. The times stay, so that the same pods
-    are not counted again.
-    """
-    return [failure.model_copy(update={"attempts": 0, "failed": False}) for failure in failures]
-
-
-def exhausted(failures: Iterable[ShardFailure], max_attempts: int) -> Intervals:
-    """Shards that had all their attempts, whatever Kubernetes still remembers of them."""
-    return Intervals(failure.shard for failure in failures if failure.attempts >= max_attempts)
-
-
-def _end(pod: PodView) -> datetime:
-    return pod.ended or pod.created

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards, Generating, PlanSummary, Progress
+from rephrase_operator.observed.accounting import COUNTS
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import LiveReport, PodView, read_report
 from rephrase_worker.spec import FinalReport, ShardReport
@@ -20,14 +21,7 @@ from rephrase_worker.spec import FinalReport, ShardReport
 STALE = timedelta(seconds=30)
 """A rate older than this is no rate any more: the worker does not answer."""
 
-COUNTS = (
-    "documents",
-    "samples_text",
-    "samples_error",
-    "prompt_tokens",
-    "cached_prompt_tokens",
-    "output_tokens",
-)
+_ALL_COUNTS = ("documents", *COUNTS)
 
 
 def live_progress(
@@ -49,11 +43,11 @@ def live_progress(
     inside = Intervals.parse(account.shards)
     pods = list(pods)
     open_shards = _latest(pods, reports, inside)
-    totals = Counter({name: getattr(account, name) for name in COUNTS})
+    totals = Counter({name: getattr(account, name) for name in _ALL_COUNTS})
     errors = Counter(account.errors)
     for report in open_shards.values():
         totals["documents"] += report.documents_done
-        for name in COUNTS[1:]:
+        for name in COUNTS:
             totals[name] += getattr(report, name)
         errors.update(report.errors)
     # Complete, but their pods were gone before they were read: finalizing counts them exactly.
@@ -62,7 +56,7 @@ def live_progress(
     totals["documents"] += round(plan.documents * share)
     totals["samples_text"] += round(plan.documents * samples_per_document * share)
     if before is not None:
-        totals = Counter({name: max(totals[name], getattr(before, name)) for name in COUNTS})
+        totals = Counter({name: max(totals[name], getattr(before, name)) for name in _ALL_COUNTS})
         errors |= Counter(before.errors)
 
     planned = max(plan.documents, totals["documents"])
@@ -81,7 +75,7 @@ def live_progress(
         per_sample = totals["output_tokens"] / samples
         seconds = math.ceil(max(samples_planned - samples, 0) * per_sample / (pace * len(fresh)))
     return Progress(
-        **{name: totals[name] for name in COUNTS},
+        **{name: totals[name] for name in _ALL_COUNTS},
         documents_planned=planned,
         samples_planned=samples_planned,
         errors=dict(errors.most_common(ERROR_CODES_LIMIT)),
@@ -98,11 +92,11 @@ def live_progress(
 def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
     """Output tokens per second of one worker, over all the time that workers have spent; 0 when unknown.
 
-    Finished shards count with the start-up of their pods, which the shards to come will need too.
+    Pods that have ended count with their start-up, which the pods to come will need too.
     """
     if not fresh:
         return 0.0
-    tokens = account.output_tokens + sum(live.report.generated_tokens for live in fresh)
+    tokens = account.generated_tokens + sum(live.report.generated_tokens for live in fresh)
     seconds = account.worker_seconds + sum(live.report.engine_seconds for live in fresh)
     return tokens / seconds if seconds else 0.0
 
@@ -124,13 +118,19 @@ def final_progress(
     samples_per_document: int,
     gpus: int,
 ) -> Progress:
-    """Progress when the job has ended: the finalizer's exact counts, and the mean rates."""
+    """Progress when the job has ended: the finalizer's exact counts, and the mean rates.
+
+    The rates are of tokens that are in the dataset and that this job's own pods have generated. The dataset
+    may hold more, since a job that is applied again finds what the earlier one had made, and the pods may
+    have generated more, since a killed one loses what it had not committed.
+    """
     planned = report.samples_text + report.samples_error + report.samples_missing
     ratio = (report.samples_text + report.samples_error) / planned if planned else 1.0
     seconds = generating.seconds if generating else 0.0
-    worker_seconds = account.worker_seconds if account else 0.0
-    rate = report.output_tokens / seconds if seconds else None
-    per_gpu = report.output_tokens / (worker_seconds * gpus) if worker_seconds and gpus else None
+    generated, worker_seconds = (account.generated_tokens, account.worker_seconds) if account else (0, 0.0)
+    generated = min(generated, report.output_tokens)
+    rate = generated / seconds if seconds and generated else None
+    per_gpu = generated / (worker_seconds * gpus) if worker_seconds and generated and gpus else None
     return (before or Progress()).model_copy(
         update={
             "documents": report.documents - report.samples_missing // samples_per_document,

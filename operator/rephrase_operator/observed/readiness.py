@@ -1,7 +1,4 @@
-"""Whether a step's pods run and, when they don't, what the scheduler and the kubelet say: in one sentence.
-
-Kubernetes itself never gives up on a pod that can't start, so somebody has to look at the clock.
-"""
+"""Whether a step's pods run and, when they don't, what the scheduler and the kubelet say: in one sentence."""
 
 from __future__ import annotations
 
@@ -26,12 +23,6 @@ class Readiness:
     message: str
     trouble: bool = False
     """True when something keeps pods from starting."""
-    waiting_since: datetime | None = None
-    """Since when no pod runs though one should; None while one runs."""
-
-    def overdue(self, deadline: timedelta, now: datetime) -> bool:
-        """True when nothing could start for longer than the deadline."""
-        return self.waiting_since is not None and now - self.waiting_since >= deadline
 
 
 def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Readiness:
@@ -46,20 +37,17 @@ def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Rea
             True, ConditionReason.WORKERS_RUNNING, f"{message} {because}".strip(), trouble=bool(troubled)
         )
     if pending:
-        since = min(pod.created for pod in pending)
         if troubled:
-            return Readiness(False, _reason(troubled), because, trouble=True, waiting_since=since)
+            return Readiness(False, _reason(troubled), because, trouble=True)
         message = f"{_workers(len(pending))} starting."
-        return Readiness(False, ConditionReason.WORKERS_STARTING, message, waiting_since=since)
+        return Readiness(False, ConditionReason.WORKERS_STARTING, message)
     if pods or child is None or child.start_time is None:
         # Between two pods: a retry waits for its backoff, or the Job has just been made.
         return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
     if now - child.start_time < PATIENCE:
-        return Readiness(
-            False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.", waiting_since=child.start_time
-        )
+        return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
     message = f"Job {child.name} has made no pod; kubectl describe job {child.name} says why (a quota?)."
-    return Readiness(False, ConditionReason.NO_WORKERS, message, trouble=True, waiting_since=child.start_time)
+    return Readiness(False, ConditionReason.NO_WORKERS, message, trouble=True)
 
 
 def _because(troubled: Sequence[PodView]) -> str:

@@ -98,7 +98,8 @@ class PodView:
     step: str
     index: int | None = None
     phase: str = "Pending"
-    deleting: bool = False
+    gone_by: datetime | None = None
+    """Until when it may finish, once it was told to stop."""
     ip: str = ""
     created: datetime
     started: datetime | None = None
@@ -114,6 +115,11 @@ class PodView:
     termination: str = ""
     """The container's termination message."""
     resource_version: str = ""
+
+    @property
+    def deleting(self) -> bool:
+        """True once it was told to stop."""
+        return self.gone_by is not None
 
     @property
     def live(self) -> bool:
@@ -251,7 +257,7 @@ def view_pod(raw: Raw) -> PodView:
         step=labels.get(LABEL_STEP, ""),
         index=_number(labels.get(LABEL_INDEX)),
         phase=status.get("phase", "Pending"),
-        deleting="deletionTimestamp" in meta,
+        gone_by=time_of(meta.get("deletionTimestamp")),
         ip=status.get("podIP") or "",
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         started=time_of(terminated.get("startedAt") or running.get("startedAt")),

@@ -121,7 +121,8 @@ def generate_job(
         "template": template,
     }
     if policy.max_failed_shards is not None:
-        frozen["maxFailedIndexes"] = policy.max_failed_shards
+        # The API server refuses more than there are indexes.
+        frozen["maxFailedIndexes"] = min(policy.max_failed_shards, shards)
     metadata = _metadata(job, child_name(job.name, Step.GENERATE), Step.GENERATE)
     metadata["annotations"] = {
         ANNOTATION_HASH: workers_hash(frozen),

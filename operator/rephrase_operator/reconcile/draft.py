@@ -83,10 +83,20 @@ class Draft:
             self.set(progress=idle_progress(self.status.progress))
         self.set(phase=phase, message=message[:4096])
 
+    def failed_shards(self) -> str:
+        """The first abandoned shards with the reason of each, for a message."""
+        failed = [failure for failure in self.status.failures if failure.failed]
+        return " ".join(f"Shard {found.shard}: {found.reason}: {found.message}" for found in failed[:3])
+
+    def fail_to_start(self, why: str) -> None:
+        """End the job because nothing of it could start within the deadline."""
+        seconds = self.spec.failure_policy.pending_deadline_seconds
+        self.fail(ConditionReason.PENDING_DEADLINE, conditions.pending_deadline(seconds, why))
+
     def fail(self, reason: str, message: str) -> None:
         """End the job as failed."""
         self.phase(Phase.FAILED, message)
-        self.set(completion_time=self.now, replicas=0)
+        self.set(completion_time=self.now, replicas=0, nothing_runs_since=None)
         self.condition(ConditionType.FAILED, True, reason, message)
         self.condition(ConditionType.COMPLETE, False, reason, message)
         self._settle_workers()
@@ -95,7 +105,7 @@ class Draft:
     def succeed(self, message: str) -> None:
         """End the job as succeeded."""
         self.phase(Phase.SUCCEEDED, message)
-        self.set(completion_time=self.now, replicas=0)
+        self.set(completion_time=self.now, replicas=0, nothing_runs_since=None)
         self.condition(ConditionType.COMPLETE, True, ConditionReason.SUCCEEDED, message)
         self.condition(ConditionType.FAILED, False, ConditionReason.SUCCEEDED, message)
         self._settle_workers()

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Phase, RephraseJobStatus
 
 MAX_SHARD_EVENTS = 5
-"""Failed attempts that one pass tells of; `status.failures` has them all."""
+"""Failed attempts that one pass tells of, each in an event; one more event counts the others."""
 
 _PHASE_EVENTS = {
     Phase.PLANNING: ConditionReason.PLANNING,
@@ -82,16 +83,32 @@ def _workers(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]
 
 
 def _attempts(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]:
-    known = {failure.shard: failure.attempts for failure in before.failures}
-    fresh = [failure for failure in after.failures if failure.attempts > known.get(failure.shard, 0)]
-    return [
+    count = _failed(after) - _failed(before)
+    if count <= 0:
+        return []
+    known = {failure.shard: (failure.attempts, failure.time) for failure in before.failures}
+    fresh = [
+        failure
+        for failure in after.failures
+        if failure.attempts and (failure.attempts, failure.time) != known.get(failure.shard)
+    ]
+    latest = sorted(fresh, key=lambda failure: failure.time)[-min(count, MAX_SHARD_EVENTS) :]
+    found = [
         Event(
             "Warning",
             ConditionReason.SHARD_FAILED,
             f"Shard {failure.shard}, attempt {failure.attempts}: {failure.reason}: {failure.message}",
         )
-        for failure in fresh[:MAX_SHARD_EVENTS]
+        for failure in latest
     ]
+    if count > len(found):
+        message = conditions.more_attempts_failed(count - len(found))
+        found.append(Event("Warning", ConditionReason.SHARD_FAILED, message))
+    return found
+
+
+def _failed(status: RephraseJobStatus) -> int:
+    return status.attempts.failed if status.attempts is not None else 0
 
 
 def _turned(

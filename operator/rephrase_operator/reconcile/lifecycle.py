@@ -10,36 +10,29 @@ the API server refuses changes, and only then children are made from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
 
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
-from rephrase_operator.api.status import Phase, PlanSummary
-from rephrase_operator.observed.accounting import explain
-from rephrase_operator.observed.progress import final_progress
-from rephrase_operator.observed.readiness import assess
-from rephrase_operator.observed.views import JobObject, Observed, Step, read_report
+from rephrase_operator.api.status import Phase
+from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile import children
 from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
-    CreateJob,
     Decision,
-    DeleteJob,
     DeleteRephraseJob,
     PatchConfigMap,
     PatchJob,
 )
 from rephrase_operator.reconcile.draft import Draft, started
-from rephrase_operator.reconcile.generating import SETTLE, generate, hold_engine
+from rephrase_operator.reconcile.finalize import finalize
+from rephrase_operator.reconcile.generate import generate, hold_engine
 from rephrase_operator.reconcile.library import LibraryPrompt
+from rephrase_operator.reconcile.plan import plan
+from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.settings import Settings
-from rephrase_worker.spec import ENGINE_FILE, FinalReport, PlanReport
-
-WAIT_SECONDS = 5.0
-"""How soon to look again at something that is expected to change without telling."""
+from rephrase_worker.spec import ENGINE_FILE
 
 
 def reconcile(
@@ -66,11 +59,11 @@ def reconcile(
     elif _configured(draft):
         draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
         if draft.status.plan is None:
-            _plan(draft)
+            plan(draft)
         elif not draft.status.generated:
             generate(draft)
         else:
-            _finalize(draft)
+            finalize(draft)
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
             draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
             draft.set(message=seen.refused)
@@ -144,134 +137,6 @@ def _configured(draft: Draft) -> bool:
     elif config.engine != spec.engine.to_json() and not hold_engine(draft):
         draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: spec.engine.to_json()}))
     return True
-
-
-def _plan(draft: Draft) -> None:
-    make = partial(children.plan_job, draft.job, draft.spec, draft.settings)
-    report: PlanReport | None = _run(
-        draft, Step.PLAN, PlanReport, make, Phase.PLANNING, ConditionReason.PLAN_FAILED
-    )
-    if report is None:
-        return
-    fields = report.model_dump(include=set(PlanSummary.model_fields))
-    about = "" if report.documents_exact else "about "
-    message = f"{report.shards} shards, {about}{report.documents} documents in {report.files} files."
-    draft.set(plan=PlanSummary(**fields))
-    draft.condition(ConditionType.PLANNED, True, ConditionReason.PLANNED, message)
-    draft.phase(Phase.RUNNING, f"Planned {message}")
-    draft.look_again(0)
-
-
-def _finalize(draft: Draft) -> None:
-    make = partial(children.finalize_job, draft.job, draft.spec, draft.settings)
-    report: FinalReport | None = _run(
-        draft, Step.FINALIZE, FinalReport, make, Phase.FINALIZING, ConditionReason.FINALIZE_FAILED
-    )
-    if report is None:
-        return
-    status = draft.status
-    draft.set(
-        progress=final_progress(
-            status.progress,
-            report,
-            status.account,
-            status.generating,
-            samples_per_document=draft.samples_per_document,
-            gpus=draft.gpus,
-        )
-    )
-    shards = status.shards
-    progress = draft.status.progress
-    if shards is not None and shards.failed:
-        failed = [failure for failure in status.failures if failure.failed]
-        details = " ".join(f"Shard {found.shard}: {found.reason}: {found.message}" for found in failed[:3])
-        _end(
-            draft,
-            ConditionReason.SHARDS_FAILED,
-            conditions.shards_failed(shards.failed, shards.total, details),
-        )
-    elif report.samples_missing:
-        message = (
-            f"{report.samples_missing} samples are missing though no shard failed; see the finalize log."
-        )
-        _end(draft, ConditionReason.DATASET_INCOMPLETE, message)
-    else:
-        message = f"{report.documents} documents, {report.samples_text} texts, {report.samples_error} errors."
-        _end(draft, None, message)
-    draft.set(progress=progress)
-
-
-def _end(draft: Draft, failure: ConditionReason | None, message: str) -> None:
-    if failure is None:
-        draft.succeed(message)
-    else:
-        draft.fail(failure, message)
-
-
-def _run(
-    draft: Draft,
-    step: Step,
-    kind: type[PlanReport | FinalReport],
-    make: Callable[[], dict[str, Any]],
-    phase: Phase,
-    failed: ConditionReason,
-) -> Any:
-    """Bring a step of one pod to its report; None while there is none. It may run again: it is idempotent."""
-    child, pods = draft.seen.jobs.get(step), draft.seen.of(step, draft.job.uid)
-    done = (read_report(kind, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
-    report = next((found for found in done if found is not None), None)
-    if report is not None:
-        return report
-    counted = [pod for pod in pods if pod.counts_as_failure]
-    message = f"{phase.value}."
-    if counted:
-        last = ": ".join(explain(counted[-1]))
-        message = f"{phase.value}, attempt {len(counted) + 1}. The last one failed: {last}"
-    settled = child is not None and (child.ended is None or draft.now - child.ended >= SETTLE)
-    if child is None:
-        draft.do(CreateJob(make() if not draft.spec.suspend else _suspended(make())))
-    elif child.deleting:
-        draft.look_again(WAIT_SECONDS)
-    elif child.failed:
-        if counted or settled:
-            reason, why = explain(counted[-1]) if counted else (failed, child.failed_message)
-            draft.fail(reason, why)
-            return None
-        draft.look_again(1)
-    elif child.complete:
-        if settled:
-            draft.do(DeleteJob(child.name, child.uid))  # Its pod went before it was read: run it again.
-        draft.look_again(1)
-    elif child.suspended != draft.spec.suspend:
-        draft.do(PatchJob(child.name, {"suspend": draft.spec.suspend}))
-    _report_step(draft, step, phase, message)
-    return None
-
-
-def _report_step(draft: Draft, step: Step, phase: Phase, message: str) -> None:
-    child, pods = draft.seen.jobs.get(step), draft.seen.of(step, draft.job.uid)
-    if draft.spec.suspend:
-        if any(pod.live for pod in pods):
-            draft.set(message=f"Suspending: {step} is being stopped.")
-            draft.look_again(WAIT_SECONDS)
-            return
-        draft.condition(
-            ConditionType.WORKERS_READY, False, ConditionReason.SUSPENDED, "The job is suspended."
-        )
-        draft.phase(Phase.SUSPENDED, f"Suspended; the next step is to {step}.")
-        return
-    ready = assess(child, pods, draft.now)
-    draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
-    deadline = draft.spec.failure_policy.pending_deadline_seconds
-    if ready.overdue(timedelta(seconds=deadline), draft.now):
-        draft.fail(ConditionReason.PENDING_DEADLINE, conditions.pending_deadline(deadline, ready.message))
-        return
-    draft.phase(phase, f"{message} {ready.message}" if ready.trouble else message)
-    draft.look_again(WAIT_SECONDS)
-
-
-def _suspended(manifest: dict[str, Any]) -> dict[str, Any]:
-    return manifest | {"spec": manifest["spec"] | {"suspend": True}}
 
 
 def _after_the_end(draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""Passes: gather what there is, let `reconcile` decide, carry it out, write the status once, then tell.
+"""Passes: gather what there is, let `reconcile` decide, write the status once, tell, then act.
 
 Any error ends the pass, is logged and counted, and the pass is repeated later, more and more patiently.
 Nothing is half-done by that: the next pass starts from what there is.
@@ -28,7 +28,7 @@ from rephrase_operator.observed.views import (
     view_pod,
     view_rephrase_job,
 )
-from rephrase_operator.reconcile.decision import CreateConfigMap, CreateJob
+from rephrase_operator.reconcile.decision import CreateConfigMap, CreateJob, Decision
 from rephrase_operator.reconcile.library import library
 from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.runtime.actions import Actor
@@ -168,30 +168,42 @@ class Controller:
         decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, library())
         creates = any(isinstance(action, CreateConfigMap | CreateJob) for action in decided.actions)
         unheard = time.monotonic() - known.heard >= RESYNC_SECONDS
-        if (creates or unheard) and not await self._is_current(key, raw):
+        if (creates or unheard) and not await self._is_current(key, job):
             return 0.0
-        resisted = await self._actor.carry_out(key, decided.actions)
         status = decided.status.to_api()
         patch = kube.merge_patch(raw.get("status") or {}, status)
+        lasting = bool(patch) and material(raw.get("status") or {}, status)
+        if lasting and not await self._record(key, known, job, decided, patch):
+            return 0.05
+        # What was decided is in the status by now: neither a conflict nor a crash can lose it.
+        resisted = await self._actor.carry_out(key, decided.actions)
         again = decided.requeue_after
         if resisted:
             again = 0.0  # To say so in the status.
         elif self._actor.refused(key):
             again = min(again or REFUSED_SECONDS, REFUSED_SECONDS)
+        if lasting:
+            return again
         if not patch:
             return None if again is None else max(again, IDLE_SECONDS)
         wait = known.written + self._settings.progress_seconds - time.monotonic()
-        if wait > 0 and not material(raw.get("status") or {}, status):
+        if wait > 0:
             return wait if again is None else max(min(again, wait), 0.05)
-        if not await self._write(key, known, raw, patch):
-            return 0.05
+        return again if await self._record(key, known, job, decided, patch) else 0.05
+
+    async def _record(
+        self, key: Key, known: Known, job: JobObject, decided: Decision, patch: dict[str, Any]
+    ) -> bool:
+        """Write the status and tell of what has changed in it; False when it was not the newest."""
+        if not await self._write(key, known, job, patch):
+            return False
         for event in decided.events:
             await self._actor.tell(job, event, self._clock())
-        return again
+        return True
 
-    async def _write(self, key: Key, known: Known, raw: Mapping[str, Any], patch: dict[str, Any]) -> bool:
+    async def _write(self, key: Key, known: Known, job: JobObject, patch: dict[str, Any]) -> bool:
         """Write the status over the version that was read; False when that was not the newest."""
-        version = {"resourceVersion": raw["metadata"]["resourceVersion"], "uid": raw["metadata"]["uid"]}
+        version = {"resourceVersion": job.resource_version, "uid": job.uid}
         path = kube.rephrase_jobs(*key)
         try:
             answer = await self._kube.request(
@@ -203,14 +215,14 @@ class Controller:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-            await self._is_current(key, raw)
+            await self._is_current(key, job)
             return False
         known.written = time.monotonic()
         if key in self._known:
             self._take(key, answer)
         return True
 
-    async def _is_current(self, key: Key, raw: Mapping[str, Any]) -> bool:
+    async def _is_current(self, key: Key, job: JobObject) -> bool:
         """Read the job anew; False when it has changed or is gone.
 
         A watch that starts again after 410 Gone says nothing of what was deleted meanwhile, and children
@@ -221,11 +233,11 @@ class Controller:
         except ApiError as error:
             if error.status != 404:
                 raise
-            self.drop(*key, raw["metadata"]["uid"])
+            self.drop(*key, job.uid)
             return False
         if key in self._known:
             self._take(key, now)
-        return bool(now["metadata"]["resourceVersion"] == raw["metadata"]["resourceVersion"])
+        return bool(now["metadata"]["resourceVersion"] == job.resource_version)
 
     def _take(self, key: Key, raw: Mapping[str, Any]) -> None:
         """Remember a version of a job, unless a later one is known: watch and answers overtake each other."""

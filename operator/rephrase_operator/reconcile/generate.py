@@ -1,0 +1,265 @@
+"""The step that generates: the Indexed Job of the workers, its account and its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rephrase_operator.api import conditions
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
+from rephrase_operator.api.status import FinishedShards, Phase, PlanSummary, Shards
+from rephrase_operator.observed.accounting import explain, fold
+from rephrase_operator.observed.intervals import Intervals
+from rephrase_operator.observed.progress import live_progress
+from rephrase_operator.observed.readiness import Readiness, assess
+from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
+from rephrase_operator.reconcile import attempts, children, error_budget, start_deadline
+from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
+from rephrase_operator.reconcile.draft import Draft
+from rephrase_worker.spec import ExitCode
+
+SETTLE = timedelta(seconds=10)
+"""How long a finished Job's pods may take to be seen: two watches don't wait for each other."""
+
+_PARTIAL = ("FailedIndexes", "MaxFailedIndexesExceeded")
+"""Why a Job failed though some of its shards are complete."""
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """What there is of the step, and how its shards stand."""
+
+    plan: PlanSummary
+    child: JobView | None
+    pods: tuple[PodView, ...]
+    succeeded: Intervals
+    abandoned: Intervals
+    advanced: bool
+    """Shards were finished since the last pass."""
+
+
+def generate(draft: Draft) -> None:
+    """Bring every shard to its end."""
+    plan = draft.status.plan
+    assert plan is not None
+    if plan.shards == 0:
+        draft.set(generated=True, shards=_shards(plan, Intervals(), Intervals(), ()))
+        draft.phase(Phase.FINALIZING, "There is nothing to generate.")
+        draft.look_again(0)
+        return
+    workers = _account(draft, plan)
+    stopped = _over_budget(draft) or draft.spec.suspend
+    if _ended(draft, workers):
+        return
+    _align(draft, workers, stopped=stopped)
+    _report(draft, workers, stopped=stopped)
+
+
+def hold_engine(draft: Draft) -> bool:
+    """True while the engine's settings have to wait: they ask for other GPUs than the workers' pods have."""
+    child = draft.seen.jobs.get(Step.GENERATE)
+    return child is not None and child.gpus != draft.spec.engine.gpus
+
+
+def _account(draft: Draft, plan: PlanSummary) -> _Workers:
+    """Take in what the pods say, and count which shards are complete and which are abandoned."""
+    child = draft.seen.jobs.get(Step.GENERATE)
+    pods = draft.seen.of(Step.GENERATE, draft.job.uid)
+    before = draft.status.account or FinishedShards()
+    complete = child.succeeded if child else Intervals()
+    succeeded = Intervals.parse(fold(before, pods, ()).shards) | complete
+    engine = draft.seen.config.engine if draft.seen.config else ""
+    counted = attempts.judge(draft.spec.failure_policy, draft.status, child, engine, pods, succeeded)
+    account = fold(before, pods, counted.ended)
+    abandoned = counted.failed_indexes
+    # Kubernetes forgets its count when a Job is suspended, and would try the exhausted ones again for ever.
+    if len(succeeded | abandoned | counted.exhausted) >= plan.shards:
+        abandoned = abandoned | counted.exhausted
+    live = tuple(pod for pod in pods if pod.live)
+    shards = _shards(plan, succeeded, abandoned, live)
+    earlier = draft.status.shards
+    draft.set(
+        account=account,
+        attempts=counted.attempts,
+        failures=attempts.marked(counted.failures, abandoned),
+        shards=shards,
+        replicas=len(live),
+        progress=live_progress(
+            before=draft.status.progress,
+            plan=plan,
+            samples_per_document=draft.samples_per_document,
+            gpus=draft.gpus,
+            account=account,
+            complete=succeeded,
+            pods=pods,
+            reports=draft.seen.reports,
+            now=draft.now,
+        ),
+    )
+    inside = Intervals.parse(before.shards)
+    unseen = [
+        pod for pod in pods if pod.phase == "Succeeded" and pod.index is not None and pod.index not in inside
+    ]
+    _begin(draft, [pod for pod in pods if pod.running], [*counted.ended, *unseen])
+    advanced = earlier is not None and shards.succeeded > earlier.succeeded
+    return _Workers(plan, child, pods, succeeded, abandoned, advanced)
+
+
+def _begin(draft: Draft, running: list[PodView], new: list[PodView]) -> None:
+    """Note since when workers run. Some may have run and ended (`new`) while nobody looked."""
+    begun = [pod.started or pod.created for pod in running]
+    if not draft.spec.suspend:
+        begun += [pod.started for pod in new if pod.started]
+    if begun:
+        draft.generating_since(max(min(begun), draft.status.start_time or min(begun)))
+
+
+def _shards(
+    plan: PlanSummary, succeeded: Intervals, abandoned: Intervals, live: tuple[PodView, ...]
+) -> Shards:
+    running = {pod.index for pod in live if pod.running and pod.index is not None}
+    open_running = sum(1 for index in running if index not in succeeded and index not in abandoned)
+    return Shards(
+        total=plan.shards,
+        succeeded=len(succeeded),
+        failed=len(abandoned),
+        running=open_running,
+        pending=max(0, plan.shards - len(succeeded) - len(abandoned) - open_running),
+        summary=f"{len(succeeded)}/{plan.shards}",
+    )
+
+
+def _over_budget(draft: Draft) -> bool:
+    assert draft.status.progress is not None
+    budget = error_budget.judge(
+        draft.spec.failure_policy, draft.status.error_ratio_reached, draft.status.progress
+    )
+    draft.set(error_ratio_reached=budget.reached)
+    draft.condition(ConditionType.WITHIN_ERROR_BUDGET, not budget.exceeded, budget.reason, budget.message)
+    return budget.exceeded
+
+
+def _ended(draft: Draft, workers: _Workers) -> bool:
+    """Go on to finalizing, or fail, when the Job has come to its end; returns whether it has."""
+    plan, child = workers.plan, workers.child
+    if child is None or child.deleting:
+        return False
+    settled = child.ended is None or draft.now - child.ended >= SETTLE
+    if child.failed and child.failed_reason not in _PARTIAL:
+        return _failed_as_a_whole(draft, child, workers.pods, settled=settled)
+    closed = len(workers.succeeded) + len(workers.abandoned)
+    if not (child.failed or child.complete or closed >= plan.shards):
+        return False
+    folded = Intervals.parse((draft.status.account or FinishedShards()).shards)
+    if len(folded) < len(workers.succeeded) and not settled:
+        draft.look_again(1)
+        return False
+    if not workers.succeeded:
+        details = draft.failed_shards()
+        message = conditions.shards_failed(len(workers.abandoned), plan.shards, details)
+        draft.fail(ConditionReason.SHARDS_FAILED, message)
+        return True
+    abandoned = workers.abandoned
+    if child.failed and closed < plan.shards:
+        # maxFailedShards was passed: what had not run yet is missing as well.
+        abandoned = Intervals(shard for shard in range(plan.shards) if shard not in workers.succeeded)
+    shards = _shards(plan, workers.succeeded, abandoned, ())
+    draft.set(generated=True, replicas=0, shards=shards, nothing_runs_since=None)
+    draft.generated_until(child.ended or draft.now)
+    if not (child.failed or child.complete or child.suspended):
+        draft.do(PatchJob(child.name, {"suspend": True}))
+    draft.phase(Phase.FINALIZING, "Adding up the shards.")
+    draft.look_again(0)
+    return True
+
+
+def _failed_as_a_whole(draft: Draft, child: JobView, pods: tuple[PodView, ...], *, settled: bool) -> bool:
+    """Fail with the words of the worker whose exit code ended the Job; wait a moment until it is seen."""
+    fatal = [
+        pod for pod in pods if pod.counts_as_failure and pod.exit_code in (ExitCode.USAGE, ExitCode.CONFIG)
+    ]
+    if fatal:
+        draft.fail(*explain(fatal[-1]))
+    elif settled:
+        draft.fail(ConditionReason.GENERATE_FAILED, child.failed_message)
+    else:
+        draft.look_again(1)
+        return False
+    return True
+
+
+def _align(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
+    """Make the Job, or bring it in line with the spec."""
+    child = workers.child
+    wanted = children.generate_job(
+        draft.job, draft.spec, draft.settings, shards=workers.plan.shards, suspended=stopped
+    )
+    follows = (True, ConditionReason.CURRENT, "The workers follow the spec.")
+    if child is None:
+        draft.do(CreateJob(wanted))
+        draft.condition(ConditionType.WORKERS_CURRENT, *follows)
+        return
+    if child.deleting or child.failed or child.complete:
+        return
+    current = child.workers_hash == wanted["metadata"]["annotations"][ANNOTATION_HASH]
+    if not current and child.suspended and stopped and not any(pod.live for pod in workers.pods):
+        # A Job's pods can't be changed. The new one finds finished shards finished; each costs a short pod.
+        draft.do(DeleteJob(child.name, child.uid))
+        draft.look_again(1)
+        return
+    late = (False, ConditionReason.SUSPEND_TO_APPLY, conditions.SUSPEND_TO_APPLY)
+    draft.condition(ConditionType.WORKERS_CURRENT, *(follows if current else late))
+    changes: dict[str, object] = {}
+    if child.suspended != stopped:
+        changes["suspend"] = stopped
+    if child.parallelism != draft.spec.parallelism:
+        changes["parallelism"] = draft.spec.parallelism
+    if changes:
+        draft.do(PatchJob(child.name, changes))
+
+
+def _report(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
+    """Phase, message and readiness of workers that run, should run or should stop."""
+    live = [pod for pod in workers.pods if pod.live]
+    wanted = not stopped and draft.spec.parallelism > 0
+    deadline = start_deadline.judge(
+        draft.spec.failure_policy,
+        draft.status.nothing_runs_since,
+        workers.pods,
+        draft.now,
+        wanted=wanted,
+        advanced=workers.advanced,
+    )
+    draft.set(nothing_runs_since=deadline.nothing_runs_since)
+    if stopped:
+        _report_stopped(draft, len(live))
+        return
+    draft.look_again(draft.settings.progress_seconds)
+    ready = assess(workers.child, workers.pods, draft.now)
+    if draft.spec.parallelism == 0 and not live:
+        ready = Readiness(False, ConditionReason.SCALED_TO_ZERO, "parallelism is 0: no workers.")
+    draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
+    if deadline.exceeded:
+        draft.fail_to_start(ready.message)
+        return
+    draft.phase(Phase.RUNNING, _sentence(draft, ready))
+
+
+def _report_stopped(draft: Draft, live: int) -> None:
+    held = draft.status.condition(ConditionType.WITHIN_ERROR_BUDGET)
+    why = held.message if held is not None and held.status == "False" else "The job is suspended."
+    if live:
+        draft.set(phase=Phase.RUNNING, message=f"Suspending: {live} workers finish what they can. {why}")
+        draft.look_again(draft.settings.progress_seconds)
+        return
+    draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.SUSPENDED, why)
+    draft.phase(Phase.SUSPENDED, why)
+
+
+def _sentence(draft: Draft, ready: Readiness) -> str:
+    progress, shards = draft.status.progress, draft.status.shards
+    assert progress is not None
+    assert shards is not None
+    failed = f", {shards.failed} failed" if shards.failed else ""
+    left = f", {progress.eta} left" if progress.eta else ""
+    return f"{shards.succeeded} of {shards.total} shards done{failed}{left}. {ready.message}"

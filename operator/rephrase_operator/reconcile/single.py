@@ -1,0 +1,112 @@
+"""A step of one pod, planning or finalizing: brought to the report that its pod leaves behind.
+
+It may run again at any time, because both are idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rephrase_operator.api.conditions import ConditionReason, ConditionType
+from rephrase_operator.api.status import Phase
+from rephrase_operator.observed.accounting import explain
+from rephrase_operator.observed.readiness import assess
+from rephrase_operator.observed.views import JobView, PodView, Step, read_report
+from rephrase_operator.reconcile import start_deadline
+from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
+from rephrase_operator.reconcile.draft import Draft
+from rephrase_operator.reconcile.generate import SETTLE
+from rephrase_worker.spec import FinalReport, PlanReport
+
+WAIT_SECONDS = 5.0
+"""How soon to look again at something that is expected to change without telling."""
+
+
+@dataclass(frozen=True)
+class SingleStep:
+    """What is particular to a step of one pod."""
+
+    step: Step
+    report: type[PlanReport | FinalReport]
+    make: Callable[[], dict[str, Any]]
+    """Its Job's manifest."""
+    phase: Phase
+    failed: ConditionReason
+    """Reason to give when its pods left none."""
+
+
+def run(draft: Draft, this: SingleStep) -> Any:
+    """Bring the step to its report; None while there is none."""
+    child, pods = draft.seen.jobs.get(this.step), draft.seen.of(this.step, draft.job.uid)
+    done = (read_report(this.report, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
+    report = next((found for found in done if found is not None), None)
+    if report is not None:
+        draft.set(nothing_runs_since=None)
+        return report
+    failed = [pod for pod in pods if pod.counts_as_failure]
+    if not _align(draft, this, child, failed):
+        return None
+    message = f"{this.phase.value}."
+    if failed:
+        last = ": ".join(explain(failed[-1]))
+        message = f"{this.phase.value}, attempt {len(failed) + 1}. The last one failed: {last}"
+    _tell(draft, this, child, pods, message)
+    return None
+
+
+def _align(draft: Draft, this: SingleStep, child: JobView | None, failed: list[PodView]) -> bool:
+    """Make the Job, or bring it in line with the spec; False when the step has failed."""
+    settled = child is not None and (child.ended is None or draft.now - child.ended >= SETTLE)
+    if child is None:
+        draft.do(CreateJob(this.make() if not draft.spec.suspend else _suspended(this.make())))
+    elif child.deleting:
+        draft.look_again(WAIT_SECONDS)
+    elif child.failed:
+        if failed or settled:
+            draft.fail(*(explain(failed[-1]) if failed else (this.failed, child.failed_message)))
+            return False
+        draft.look_again(1)
+    elif child.complete:
+        if settled:
+            draft.do(DeleteJob(child.name, child.uid))  # Its pod went before it was read: run it again.
+        draft.look_again(1)
+    elif child.suspended != draft.spec.suspend:
+        draft.do(PatchJob(child.name, {"suspend": draft.spec.suspend}))
+    return True
+
+
+def _tell(
+    draft: Draft, this: SingleStep, child: JobView | None, pods: tuple[PodView, ...], message: str
+) -> None:
+    """Phase, message and readiness."""
+    deadline = start_deadline.judge(
+        draft.spec.failure_policy,
+        draft.status.nothing_runs_since,
+        pods,
+        draft.now,
+        wanted=not draft.spec.suspend,
+    )
+    draft.set(nothing_runs_since=deadline.nothing_runs_since)
+    if draft.spec.suspend:
+        if any(pod.live for pod in pods):
+            draft.set(message=f"Suspending: {this.step} is being stopped.")
+            draft.look_again(WAIT_SECONDS)
+            return
+        draft.condition(
+            ConditionType.WORKERS_READY, False, ConditionReason.SUSPENDED, "The job is suspended."
+        )
+        draft.phase(Phase.SUSPENDED, f"Suspended; the next step is to {this.step}.")
+        return
+    ready = assess(child, pods, draft.now)
+    draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
+    if deadline.exceeded:
+        draft.fail_to_start(ready.message)
+        return
+    draft.phase(this.phase, f"{message} {ready.message}" if ready.trouble else message)
+    draft.look_again(WAIT_SECONDS)
+
+
+def _suspended(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest | {"spec": manifest["spec"] | {"suspend": True}}
