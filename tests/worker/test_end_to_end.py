@@ -191,7 +191,7 @@ def test_a_dead_engine_core_and_a_preemption_cost_no_row(job: Workspace) -> None
     core.kill()
     assert dying.exit_code() == 69, dying.text
     assert dying.report()["failure"]["reason"] == "EngineFailed"
-    assert "died without a word" in dying.report()["failure"]["message"]
+    assert "died without an error message" in dying.report()["failure"]["message"]
     after_death = samples(job.segments())
 
     preempted = job.worker(uid="preempted")

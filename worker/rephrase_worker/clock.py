@@ -1,4 +1,4 @@
-"""Time as the worker sees it: monotonic, and handed in so that tests can make their own."""
+"""The worker's time. It is monotonic, and passed in as an argument so that tests can use their own."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Clock(Protocol):
         """Return after this many seconds; 0 yields to other tasks once."""
 
     def wait(self, seconds: float, wake: threading.Event) -> None:
-        """Block this thread for so many seconds, or until `wake` is set."""
+        """Block this thread for this many seconds, or until `wake` is set."""
 
 
 class MonotonicClock:
     """The machine's own monotonic clock."""
 
     def now(self) -> float:
-        """Seconds since the machine started, or thereabouts."""
+        """Seconds since some moment before the process started."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -33,5 +33,5 @@ class MonotonicClock:
         await asyncio.sleep(seconds)
 
     def wait(self, seconds: float, wake: threading.Event) -> None:
-        """Wait on the event. A signal's handler may break the wait off by raising."""
+        """Wait on the event. A signal handler may interrupt the wait by raising."""
         wake.wait(seconds)

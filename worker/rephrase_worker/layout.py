@@ -1,4 +1,4 @@
-"""Where everything lies at the destination: the only place that knows the names.
+"""Names of everything at the destination. No other module knows them.
 
 All paths are relative to the output folder and use forward slashes. Shard numbers are padded to five
 digits, so that names sort as numbers do.
@@ -12,11 +12,11 @@ BOOKKEEPING = "_rephrase"
 """Folder of everything that is not samples."""
 
 RECIPE = f"{BOOKKEEPING}/recipe.json"
-"""The frozen recipe. Who creates it owns the destination."""
+"""The frozen recipe. The job that creates it owns the destination."""
 
 SOURCE_LISTING = f"{BOOKKEEPING}/plan/source.json"
 PLAN = f"{BOOKKEEPING}/plan/plan.json"
-"""Written after every shard's plan: its presence says that the plan is whole."""
+"""Written after the plans of all shards: if it exists, the plan is complete."""
 
 SEGMENTS = f"{BOOKKEEPING}/segments"
 MANIFESTS = f"{BOOKKEEPING}/manifests"
@@ -43,7 +43,7 @@ def segments_dir(shard: int) -> str:
 def segment(shard: int, first: Key, file_index: int, writer: str, sequence: int) -> str:
     """A segment, named by the position of its first sample and by its writer; names sort by position.
 
-    `writer` is unique to one process, so that no two ever agree on a name.
+    `writer` is unique to one process, so that no two processes choose the same name.
     """
     name = f"{file_index:06d}-{first.source_position:015d}-{writer}-{sequence:06d}.parquet"
     return f"{segments_dir(shard)}/{name}"

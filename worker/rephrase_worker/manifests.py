@@ -1,4 +1,4 @@
-"""Accounts: of one prompt in one shard, of one shard, of the whole job. Pure sums over plain data."""
+"""Accounts of one prompt in one shard, of one shard, and of the whole job: sums over plain data."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class PromptAccount(Contract):
 class Manifest(Contract):
     """`manifests/shard-00042.json`: the account of one shard, computed from its committed files.
 
-    It is written last: its presence says that the shard is finished.
+    It is written last: if it exists, the shard is finished.
     """
 
     schema_version: Literal[1] = 1
     recipe_hash: str
     shard: int
     documents: int
-    """Positions that the shard turned out to have."""
+    """Number of positions that reading the shard found."""
     prompts: dict[str, PromptAccount]
 
 

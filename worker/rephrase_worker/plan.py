@@ -1,7 +1,7 @@
 """The frozen plan: which files, and which positions of them are which shard.
 
-Position is the row in a parquet file, the byte offset of a line in plain JSONL, the line number in
-a compressed one. A plan is written once, next to the output; nothing is listed again later.
+A position is the row in a parquet file, the byte offset of a line in plain JSONL, or the line number in
+compressed JSONL. The plan is written once, next to the output. Nothing lists the source again later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SourceFile(Contract):
     """Of JSONL. A compressed file can't be split: it is one range."""
     size: int
     etag: str
-    """What the store says identifies the content (ETag, generation, or size and mtime)."""
+    """What identifies the content for the store: ETag, generation, or size and time of the last change."""
     documents: int
     """Rows in a parquet file; lines of a JSONL file, counted or estimated."""
     documents_exact: bool
@@ -41,8 +41,8 @@ class SourceListing(Contract):
 class Range(Contract):
     """A run of positions of one file: `start` inclusive, `end` exclusive.
 
-    Rows for parquet; bytes for plain JSONL, where a line belongs to the range that its first byte
-    lies in; lines for compressed JSONL, always the whole file (`end` None).
+    Rows of parquet. Bytes of plain JSONL, where a line belongs to the range that holds its first byte. Lines
+    of compressed JSONL, and always the whole file (`end` None).
     """
 
     file: SourceFile
@@ -66,7 +66,7 @@ class ShardPlan(Contract):
 
 
 class Plan(Contract):
-    """`plan/plan.json`: the summary, written last. Its presence says that the plan is whole."""
+    """`plan/plan.json`: the summary. It is written last: if it exists, the plan is complete."""
 
     schema_version: Literal[1] = 1
     recipe_hash: str

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class Key(NamedTuple):
-    """What makes a sample unique. Ids may repeat, keys do not."""
+    """What makes a sample unique. Ids of documents may repeat; keys don't."""
 
     source_file: str
     source_position: int
@@ -33,7 +33,7 @@ class Sample:
     cached_prompt_tokens: int
     output_tokens: int
     truncated: bool
-    """The document was cut at the end to fit the context."""
+    """The end of the document was cut off to fit the context."""
     prompt: str
     prompt_hash: str
     model: str
@@ -80,5 +80,5 @@ def is_empty(text: str) -> bool:
 
 
 def error_code(error: str) -> str:
-    """The machine-readable part of a sample's `error`: `empty_text` of `empty_text: the text is empty`."""
+    """The code at the start of a sample's `error`: `empty_text` in `empty_text: the text is empty`."""
     return error.partition(":")[0]

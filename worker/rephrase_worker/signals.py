@@ -1,7 +1,7 @@
 """SIGTERM: how Kubernetes asks a worker to stop.
 
-As a container's first process a worker that handles nothing would not even notice: the kernel drops
-signals without a handler there, and SIGKILL comes when the grace period is over.
+The first process of a container gets no signal that it has no handler for: the kernel drops it. A worker
+without a handler would never notice SIGTERM, and would be killed when the grace period is over.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from types import FrameType
 
 
 class Terminated(BaseException):
-    """SIGTERM came and nothing was under way that needs an orderly end.
+    """SIGTERM came while nothing ran that needs an orderly end.
 
-    Not an Exception, so that code which handles those does not swallow it.
+    It is a BaseException, so that `except Exception` does not swallow it.
     """
 
 
@@ -34,5 +34,5 @@ def on_sigterm(handle: Callable[[], None]) -> Iterator[None]:
 
 
 def terminate() -> None:
-    """Handler that breaks off whatever the main thread does."""
+    """Handler that interrupts whatever the main thread does."""
     raise Terminated

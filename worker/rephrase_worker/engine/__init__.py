@@ -1,7 +1,7 @@
 """Engines: what turns prompt tokens into text.
 
-The generation loop knows this protocol only. `vllm.py` is the real engine; `simulated.py` writes
-placeholder text, for fleet-size and fault tests, and is named so everywhere.
+The generation loop knows only this protocol. `vllm.py` is the real engine. `simulated.py` writes placeholder
+text, for fleet-size and fault tests, and is called simulated wherever it can be chosen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What the engine answered; counts are in tokens."""
+    """The engine's answer to a request; counts are in tokens."""
 
     text: str
     finish_reason: str
@@ -34,11 +34,11 @@ class Completion:
 
 
 class RequestFailedError(Exception):
-    """The engine refused or lost this request and is fit to go on: the sample becomes an error row."""
+    """The engine refused or lost this request, but can go on: the sample becomes an error row."""
 
 
 class EngineDiedError(Exception):
-    """The engine can't go on: the worker ends and its shard is taken up again."""
+    """The engine can't go on: the worker ends, and another attempt resumes its shard."""
 
 
 class Engine(Protocol):
@@ -66,4 +66,4 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """End the engine and its processes, also a hanging one, within seconds."""
+        """End the engine and its processes within seconds, even if it hangs."""

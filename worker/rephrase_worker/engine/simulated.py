@@ -1,7 +1,7 @@
 """A simulated engine: placeholder text without a model, for fleet-size and fault tests.
 
-Its text says that it is simulated and is a function of the prompt alone. Latency and failures are
-set by the constructor, or for a whole worker by the environment:
+Its text says that it is simulated, and depends on the prompt alone. The constructor sets latency and
+failures; for a whole worker the environment does:
 
 | variable | meaning | default |
 |---|---|---|
@@ -9,8 +9,8 @@ set by the constructor, or for a whole worker by the environment:
 | REPHRASE_SIMULATED_TOKEN_SECONDS | time between two tokens of a request | 0 |
 | REPHRASE_SIMULATED_OUTPUT_TOKENS | tokens of an output, at most maxTokens | 32 |
 | REPHRASE_SIMULATED_FAIL_EVERY | every n-th request fails and becomes an error row | never |
-| REPHRASE_SIMULATED_DIE_AFTER | the engine dies when this many requests were answered | never |
-| REPHRASE_SIMULATED_HANG_AFTER | no token comes any more when this many were answered | never |
+| REPHRASE_SIMULATED_DIE_AFTER | the engine dies after it has answered this many requests | never |
+| REPHRASE_SIMULATED_HANG_AFTER | the engine makes no token after it has answered this many | never |
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rephrase_worker.engine import (
 )
 
 MODEL_NAME = "simulated"
-"""`model` of every sample that this engine made, whatever the recipe asked for."""
+"""`model` of every sample of this engine, whichever model the recipe names."""
 
 DEFAULT_CONTEXT = 8192
 DEFAULT_SEQUENCES = 256
@@ -100,12 +100,12 @@ class SimulatedEngine:
         )
 
     async def start(self) -> None:
-        """Wait for as long as loading is said to take."""
+        """Wait for the start-up time that was set."""
         await self._clock.sleep(self._startup_seconds)
         self.started = True
 
     async def generate(self, request: GenerationRequest) -> Completion:
-        """Answer after the asked latency, or fail as asked."""
+        """Answer after the latency that was set, or fail as was set."""
         self.requests.append(request)
         number = len(self.requests)
         for _ in range(self._output_tokens):

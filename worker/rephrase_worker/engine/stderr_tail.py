@@ -1,9 +1,9 @@
-"""Why an engine ended, in its own words.
+"""Finds out from standard error why an engine ended.
 
-vLLM's core and workers are processes of their own, and what brings them down (out of memory, a KV cache
-that is too small) they only print; this process learns no more than that they are gone. So standard
-error goes through a pipe while an engine runs, everything in it is passed on, and the last error is
-remembered. It explains a failure that is certain by other means; no line ever causes one.
+vLLM's core and workers are processes of their own. When one fails (out of memory, a KV cache that is too
+small), it prints the cause, and this process only learns that the other one is gone. So standard error goes
+through a pipe while an engine runs: every line is passed on, and the last error is remembered. That error
+only explains a failure that is known by other means. No line on standard error makes a worker fail.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import threading
 
 _ERROR = re.compile(rb"(?:^|[\])] )((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception)): (.+)")
 _CONSEQUENCES = (b"EngineDeadError", b"Engine core initialization failed", b"BrokenPipeError")
-"""Parts of errors that only say that another one happened."""
+"""Parts of messages that only say that another error happened."""
 
 MESSAGE_LIMIT = 600
-"""Characters of a cause at most."""
+"""Most characters of a cause."""
 
 _DRAIN_SECONDS = 2.0
 _MARK = b"\0stderr mark "
@@ -44,20 +44,20 @@ class StderrTail:
         with self._seen:
             self._marks += 1
             mark = self._marks
-        # A line of our own comes after all that the dead have written.
+        # Write a mark of our own and wait for it: everything that the ended processes wrote comes before it.
         os.write(2, b"\n%s%d\n" % (_MARK, mark))
         with self._seen:
             self._seen.wait_for(lambda: self._seen_marks >= mark or self._ended, timeout=_DRAIN_SECONDS)
             return self._cause
 
     def forget(self) -> None:
-        """Forget the errors so far: they were survived."""
+        """Forget the errors so far, because the engine survived them."""
         self.cause()
         with self._seen:
             self._cause = None
 
     def close(self) -> None:
-        """Give file descriptor 2 back; what children still write is passed on while this process lives."""
+        """Restore file descriptor 2. What children still write is passed on until this process ends."""
         os.dup2(self._original, 2)
         self._thread.join(timeout=_DRAIN_SECONDS)
 

@@ -1,7 +1,7 @@
 """The real engine: vLLM's AsyncLLM in this process, its core in a process of its own.
 
-Only the settings of `spec.EngineSettings` reach vLLM: the allow-list is the model itself. vLLM is imported
-when the engine starts and not before, because the import takes seconds.
+Only the fields of `spec.EngineSettings` reach vLLM, so that model is the allow-list. vLLM is imported only
+when the engine starts, because the import takes seconds.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    # This process has threads by then, which a fork would leave with locks that nobody opens.
+    # This process has threads by the time vLLM starts its core. A forked child would have no such threads,
+    # and a lock that one of them held at that moment would stay locked in it for ever. So: spawn.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-    # On a CPU vLLM binds itself to the first cores, and so does every other pod of the machine.
+    # On a CPU vLLM binds its threads to the first cores of the machine. Other pods on the machine would do
+    # the same, and all of them would share these cores while the rest stood idle.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 """Defaults that have to be set before vLLM is imported. The planner has fetched the model."""
@@ -46,10 +48,10 @@ NOT_ARGUMENTS = {
     "hang_timeout_seconds",
     "commit_interval_seconds",
 }
-"""Fields of spec.EngineSettings that are the worker's own; all others are vLLM arguments of the same name."""
+"""Fields of spec.EngineSettings for the worker itself. All others are vLLM arguments of the same name."""
 
 CLOSE_SECONDS = 1.0
-"""How long the engine core gets to end by itself before it is killed: it has nothing to save."""
+"""How long the engine core may take to end before it is killed. It has nothing to save."""
 
 
 def set_environment() -> None:
@@ -61,13 +63,13 @@ def set_environment() -> None:
 def engine_arguments(
     engine: spec.EngineSettings, model: spec.Model, revision: str | None, *, seeded: bool, on_cpu: bool
 ) -> dict[str, Any]:
-    """The keyword arguments of AsyncEngineArgs; unset settings are left to vLLM."""
+    """The keyword arguments of AsyncEngineArgs. vLLM chooses what is unset."""
     arguments = engine.model_dump(exclude=NOT_ARGUMENTS, exclude_none=True)
     arguments |= {"model": model.name, "revision": revision, "tokenizer_revision": revision}
     if engine.speculation is not None:
         arguments["speculative_config"] = engine.speculation.model_dump(exclude_none=True)
     if seeded and on_cpu and engine.enable_chunked_prefill is None:
-        # vLLM 0.32 on a CPU dies when a request with a seed is prefilled in chunks.
+        # On a CPU, vLLM 0.32 dies if it prefills a request with a seed in chunks.
         arguments["enable_chunked_prefill"] = False
     return arguments
 
@@ -79,7 +81,7 @@ class _TokenCount:
         self.total = 0
 
     def logger(self) -> type[AggregateStatLoggerBase]:
-        """A stat logger that adds to this count. FINAL_ONLY requests say nothing before their end."""
+        """A stat logger that adds to this count. Requests with FINAL_ONLY report nothing before their end."""
         from vllm.config import VllmConfig
         from vllm.v1.metrics.loggers import AggregateStatLoggerBase
         from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
@@ -107,7 +109,7 @@ class _TokenCount:
 
 
 class VllmEngine:
-    """`Engine` on vLLM. One a process: a second one in the same process can fail.
+    """`Engine` on vLLM. Use one in a process: a second one in the same process can fail.
 
     Raises WorkerError(INVALID_RECIPE) for settings with which vLLM refuses every request.
     """
@@ -150,14 +152,14 @@ class VllmEngine:
         )
 
     async def start(self) -> None:
-        """Import vLLM, load the model and warm up. Blocks the loop: nothing else can run before."""
+        """Import vLLM, load the model and warm up. Blocks the loop: nothing else could run meanwhile."""
         set_environment()
         self._stderr = StderrTail()
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
             self._llm = AsyncLLM.from_engine_args(self._arguments(), stat_loggers=[self._tokens.logger()])
-        # vLLM raises whatever its parts raise: ValueError, RuntimeError, pydantic's and torch's errors.
+        # vLLM passes on whatever its parts raise: ValueError, RuntimeError, errors of pydantic and torch.
         except Exception as error:
             raise EngineDiedError(f"vLLM did not start: {self._why(error)}") from error
         self._stderr.forget()
@@ -170,12 +172,12 @@ class VllmEngine:
 
     @property
     def max_model_len(self) -> int:
-        """After vLLM has fitted it to the memory, where it may."""
+        """The context length that vLLM uses; it may have reduced it to fit the memory."""
         return int(self._running.model_config.max_model_len)
 
     @property
     def max_num_seqs(self) -> int:
-        """What was set, or vLLM's choice for the device."""
+        """The setting, or vLLM's choice for the device."""
         return int(self._running.scheduler_config.max_num_seqs)
 
     @property
@@ -200,7 +202,7 @@ class VllmEngine:
         )
 
     async def generate(self, request: GenerationRequest) -> Completion:
-        """Run one request; text comes once, at its end."""
+        """Run one request. Its text comes in one piece, at its end."""
         from vllm.exceptions import VLLMError
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -222,7 +224,7 @@ class VllmEngine:
             raise RequestFailedError(f"{type(cause).__name__}: {cause}") from error
         answer = None if final is None else final.outputs[0]
         if final is None or answer is None or answer.finish_reason in (None, "abort"):
-            # Nobody here aborted it: the core was told to stop, and gives up what it was doing.
+            # This process has not aborted the request. Something else told the core to stop.
             raise EngineDiedError("vLLM's engine core gave up its requests: something else is stopping it")
         if answer.finish_reason == "error":
             raise RequestFailedError("the engine ended the request with an error")
@@ -235,26 +237,27 @@ class VllmEngine:
         )
 
     def _why(self, error: Exception) -> str:
-        """The cause of a failed start: the core's own last words where the core failed."""
+        """The cause of a failed start: the last error that the core printed, if the core failed."""
         if self._stderr is not None and "Engine core initialization failed" in str(error):
-            return self._stderr.cause() or "the engine core ended without a word"
+            return self._stderr.cause() or "the engine core ended without an error message"
         if isinstance(error, ValidationError):
             return "; ".join(fault["msg"] for fault in error.errors(include_url=False))[:MESSAGE_LIMIT]
         return f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT]
 
     def _died(self) -> EngineDiedError:
-        """What every request in flight is told."""
+        """The error that every request in flight gets."""
         if self._death is None:
             cause = None if self._stderr is None else self._stderr.cause()
             self._death = EngineDiedError(
                 f"vLLM's engine core died: {cause}"
                 if cause
-                else "vLLM's engine core died without a word, as what the kernel kills for memory does"
+                else "vLLM's engine core died without an error message, as it does when the kernel kills it "
+                "for lack of memory"
             )
         return self._death
 
     async def close(self) -> None:
-        """End the core and its workers, by SIGKILL where they don't go."""
+        """End the core and its workers; those that don't end in time are killed."""
         if self._llm is not None:
             await asyncio.to_thread(self._llm.shutdown, CLOSE_SECONDS)
             self._llm = None

@@ -1,8 +1,8 @@
 """The running account of one shard, from which `/progress`, `/metrics` and the termination message come.
 
-Plain counters behind a lock: the generation loop writes, telemetry threads read. Two accounts are
-kept apart: what earlier pods committed, and what this process finished. Reports show the sum, since
-they speak of the shard; Prometheus counters show this process alone, since they start at zero with it.
+Plain counters behind a lock: the generation loop writes, telemetry threads read. There are two accounts: what
+earlier pods committed, and what this process finished. Reports are about the shard and show the sum.
+Prometheus counters have to start at zero with the process, so they show this process alone.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class TokenRate:
     def observe(self, now: float, total: int) -> None:
         """Note the count at a moment (seconds, monotonic)."""
         self._points.append((now, total))
-        # One point from before the window stays, so that the window is covered in full.
+        # Keep one point from before the window, so that the points cover all of it.
         while len(self._points) > 2 and self._points[1][0] <= now - RATE_WINDOW_SECONDS:
             self._points.popleft()
 
     def per_second(self) -> float:
-        """The rate between the oldest and the newest point; 0 before there are two."""
+        """The rate between the oldest and the newest point; 0 while there are fewer than two."""
         if len(self._points) < 2:
             return 0.0
         (start, first), (end, last) = self._points[0], self._points[-1]
@@ -95,34 +95,34 @@ class ShardProgress:
         self._hangs = False
 
     def planned(self, documents: int) -> None:
-        """How many documents the shard has, by its plan; corrected when reading shows otherwise."""
+        """Set the number of documents that the plan gives the shard; corrected if reading finds another."""
         with self._lock:
             self._documents_planned = documents
 
     def resumed(self, base: ShardReport) -> None:
-        """What earlier pods committed: only the counts of `base` are used."""
+        """Set what earlier pods committed. Only the counts of `base` are used."""
         with self._lock:
             self._base = base
 
     def enter(self, state: State, step: str) -> None:
-        """What the worker does now; `step` is for people."""
+        """Set what the worker does now; `step` is for people."""
         with self._lock:
             self._state, self._step = state, step
 
     def step_took(self, step: str, seconds: float) -> None:
-        """Seconds of a step of the start-up."""
+        """Note how many seconds a step of the start-up took."""
         with self._lock:
             self._startup[step] = seconds
 
     def engine_ready(self, tokens: Callable[[], int]) -> None:
-        """The engine runs from now on; `tokens` reads its count of generated tokens."""
+        """Note that the engine runs from now on; `tokens` reads its count of generated tokens."""
         with self._lock:
             self._engine_ready = self._now()
             self._engine_tokens = tokens
             self._rate.observe(self._engine_ready, tokens())
 
     def engine_closed(self) -> None:
-        """The engine has ended: its seconds stop and its last count stays."""
+        """Note that the engine has ended: its seconds stop, and its last token count stays."""
         with self._lock:
             total = self._engine_tokens()
             self._engine_seconds = self._seconds_of_engine()
@@ -135,28 +135,28 @@ class ShardProgress:
             self._rate.observe(self._now(), self._engine_tokens())
 
     def admitted(self, requests: int) -> None:
-        """Requests were handed to the engine."""
+        """Count requests that were handed to the engine."""
         with self._lock:
             self._in_flight += requests
 
     def left(self) -> None:
-        """A request has ended, one way or another."""
+        """Count a request that has ended, with or without an answer."""
         with self._lock:
             self._in_flight -= 1
 
     def finished(self, samples: Iterable[Sample]) -> None:
-        """Samples are there, as text or as error."""
+        """Count samples that are finished, as text or as error."""
         with self._lock:
             for sample in samples:
                 self._own.add(sample)
 
     def document_finished(self) -> None:
-        """The last sample of a document is there."""
+        """Count a document whose samples are all finished."""
         with self._lock:
             self._own.documents += 1
 
     def committed(self) -> None:
-        """A segment was written."""
+        """Count a segment that was written."""
         with self._lock:
             self._commits += 1
 
@@ -173,7 +173,7 @@ class ShardProgress:
             self._store_fails_since = None
 
     def failed(self, failure: Failure, *, hangs: bool) -> None:
-        """The worker is about to end; `hangs` turns it unhealthy."""
+        """Note that the worker is about to fail; with `hangs` it is unhealthy from now on."""
         with self._lock:
             self._state, self._failure, self._hangs = "failed", failure, hangs
 
@@ -246,7 +246,7 @@ class Snapshot:
     prompt_tokens: int
     cached_prompt_tokens: int
     generated_tokens: int
-    """Of all requests, unfinished ones included."""
+    """Output tokens of all requests, unfinished ones included."""
     in_flight: int
     commits: int
     commit_failures: int

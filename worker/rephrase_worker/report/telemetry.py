@@ -1,7 +1,7 @@
-"""What a running worker shows: `/metrics` for Prometheus, `/progress` for the operator, `/healthz`.
+"""The HTTP server of a running worker: `/metrics` for Prometheus, `/progress` for the operator, `/healthz`.
 
-A standard library server in daemon threads: it answers while the event loop loads a model. Nothing
-can be changed through it.
+It is a server of the standard library in daemon threads, so it answers while the event loop loads a model.
+It only reads: no request changes anything.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.spec import WORKER_PORT, Reason, WorkerError
 
 IDLE_SECONDS = 30.0
-"""A connection that says nothing for this long is closed."""
+"""A connection is closed after this many seconds of silence."""
 STOP_SECONDS = 0.1
-"""How long ending the server takes at most."""
+"""How long stopping the server takes at most."""
 
 
 class Telemetry:
-    """The server, up between `with` and its end. `port` 0 takes any free port; see `url`.
+    """The server, which runs inside a `with` block. `port` 0 takes any free port; see `url`.
 
     The registry is Prometheus' default one unless given, so that vLLM's own metrics are shown too.
     """
@@ -82,7 +82,7 @@ def _server(
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            # A scraper that hangs up is no news; anything else is.
+            # Scrapers often hang up early; that is not worth a line in the log. Other errors are.
             if not isinstance(sys.exception(), ConnectionError | TimeoutError):
                 super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -111,6 +111,6 @@ def _server(
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: probes and scrapes would fill the log."""
+            """Log no requests: scrapes would fill the log."""
 
     return Server((host, port), Handler)

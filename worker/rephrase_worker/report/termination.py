@@ -1,7 +1,7 @@
 """The container's termination message: the last report of a worker, readable after SIGKILL.
 
-The kubelet mounts the file into the container, so that it can be rewritten but not renamed over. It
-reads at most 4 KiB and the operator wants less than 2, so a report that is too long loses details.
+The kubelet mounts the file into the container, so it can be rewritten, but not replaced by a rename. The
+kubelet reads at most 4 KiB and the operator at most 2, so a report that is too long loses details.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ log = logging.getLogger(__name__)
 
 
 def fit(report: Report, limit: int = TERMINATION_LIMIT_BYTES) -> bytes:
-    """The report as JSON of at most `limit` bytes: the failure's message is cut, then error counts go."""
+    """The report as JSON of at most `limit` bytes: first the failure's message is cut, then error counts are
+    dropped.
+    """
     data = report.to_json().encode()
     while len(data) > limit:
         failure = report.failure
         if failure is not None and len(failure.message) > 1:
-            # A character takes at most 6 bytes of JSON; cutting by the excess converges in a few rounds.
+            # A character takes at most 6 bytes of JSON. Cutting the excess again and again ends after a few
+            # rounds.
             keep = max(1, len(failure.message) - max(1, (len(data) - limit) // 6) - 1)
             shorter = failure.message[: keep - 1] + "…" if keep > 1 else "…"
             report = report.model_copy(update={"failure": failure.model_copy(update={"message": shorter})})
@@ -48,15 +51,15 @@ class TerminationMessage:
         return cls(environment.get("TERMINATION_MESSAGE_PATH"))
 
     def write(self, report: Report) -> None:
-        """Replace the content in one write. That it can't be written is logged and no reason to stop."""
+        """Replace the content in one write. A failure is logged and does not stop the worker."""
         if self._path is None:
             return
         data = fit(report)
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                # Padded to the old length first and truncated after: at no moment is the file shorter
-                # than a whole report, and JSON may end in blanks.
+                # A reader must never find half a report. So the new one is padded with blanks, which JSON
+                # allows, to the length of the old one and written over it. The blanks are cut off after that.
                 size = os.fstat(descriptor).st_size
                 os.pwrite(descriptor, data.ljust(min(size, TERMINATION_LIMIT_BYTES)), 0)
                 os.ftruncate(descriptor, len(data))
