@@ -6,7 +6,6 @@ import base64
 import logging
 import os
 import signal
-import ssl
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -51,9 +50,9 @@ async def up(options: argparse.Namespace) -> None:
     server = ApiServer()
     context, authority = loopback_tls()
     runner, url = await server.start(context, options.port)
-    token, trust = server.authority.admin_token, ssl.create_default_context(cadata=authority.decode())
+    token = server.authority.admin_token
     try:
-        async with Client(url, token, trust) as client, asyncio.TaskGroup() as group:
+        async with Client.local(url, token, authority) as client, asyncio.TaskGroup() as group:
             group.create_task(JobController(client, timedelta(seconds=options.backoff)).run())
             group.create_task(GarbageCollector(client).run())
             group.create_task(Kubelet(client, options.dir, options.node).run())
@@ -72,7 +71,7 @@ async def up(options: argparse.Namespace) -> None:
 
 async def kubelet(options: argparse.Namespace) -> None:
     """A node for any API server."""
-    async with Client.from_kubeconfig(options.kubeconfig) as client:
+    async with await Client.from_kubeconfig(options.kubeconfig) as client:
         await Kubelet(client, options.dir, options.node).run()
 
 

@@ -1,19 +1,23 @@
-"""A small Kubernetes client: what the controllers and the kubelet know of the API server, local or real."""
+"""What the controllers and the kubelet know of the API server, local or real: plain JSON over HTTP.
+
+The official asynchronous client sends the requests, so that authentication and TLS are its own.
+"""
 
 import asyncio
 import json
 import logging
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientTimeout
+from kubernetes.aio import client, config
 
 from localcluster.clock import stamp
 from localcluster.errors import ApiError, Object
 
 log = logging.getLogger(__name__)
+JSON = "application/json"
 MERGE = "application/merge-patch+json"
 BUSY = (429, 500, 503, 504)
 PAUSES = (0.1, 0.5, 1, 2, 5, 10)
@@ -23,59 +27,62 @@ PAUSES = (0.1, 0.5, 1, 2, 5, 10)
 class Client:
     """Requests against one API server. Paths start at `/api` or `/apis`; failures are ApiErrors."""
 
-    def __init__(self, server: str, token: str = "", context: ssl.SSLContext | None = None) -> None:
-        self._server = server.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._context = context
-        self._session: ClientSession
+    def __init__(self, settings: Any) -> None:
+        settings.connection_pool_maxsize = 0  # no limit: each watch holds a connection
+        self._client = client.ApiClient(settings)
 
     @classmethod
-    def from_kubeconfig(cls, path: Path) -> "Client":
-        """The current context of a kubeconfig, with its token or client certificate."""
-        from kubernetes import client, config  # slow to import, and needed for other clusters only
-
-        found = client.Configuration()
-        config.load_kube_config(str(path), client_configuration=found)
-        context = ssl.create_default_context(cafile=found.ssl_ca_cert)
-        context.check_hostname, context.verify_mode = (
-            found.verify_ssl,
-            ssl.CERT_REQUIRED if found.verify_ssl else ssl.CERT_NONE,
+    def local(cls, url: str, token: str, authority: bytes) -> "Client":
+        """The administrator of a server on this machine, whose certificate `authority` (PEM) has signed."""
+        settings = client.Configuration(
+            host=url, api_key={"BearerToken": f"Bearer {token}"}, ca_cert_data=authority.decode()
         )
-        if found.cert_file:
-            context.load_cert_chain(found.cert_file, found.key_file)
-        return cls(found.host, found.api_key.get("BearerToken", "").removeprefix("Bearer "), context)
+        # Unlike Go's client, aiohttp would go to 127.0.0.1 through the proxy of the environment.
+        settings.proxy, settings.client_session_kwargs = None, {"trust_env": False}
+        return cls(settings)
+
+    @classmethod
+    async def from_kubeconfig(cls, path: Path) -> "Client":
+        """The current context of a kubeconfig."""
+        settings = client.Configuration()
+        await config.load_kube_config(str(path), client_configuration=settings)
+        return cls(settings)
 
     async def __aenter__(self) -> "Client":
-        connector = TCPConnector(limit=0, ssl=self._context or True)
-        self._session = ClientSession(
-            headers=self._headers, connector=connector, timeout=ClientTimeout(total=30)
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._client.close()
 
-    async def request(
-        self, method: str, path: str, body: Any = None, kind: str = "application/json", **params: str
-    ) -> Any:
+    async def request(self, method: str, path: str, body: Any = None, kind: str = JSON, **params: str) -> Any:
         """The answer's body. Raises ApiError for what the server refuses, or when it stays away."""
-        data = None if body is None else json.dumps(body)
         for pause in (*PAUSES, None):
             try:
-                send = self._session.request(
-                    method, self._server + path, data=data, params=params, headers={"Content-Type": kind}
-                )
-                async with send as response:
-                    answer = await response.json()
+                response = await self._send(method, path, params, body, kind, ClientTimeout(total=30))
+                answer = await response.read()
                 if response.status < 400:
-                    return answer
-                error = ApiError(response.status, answer.get("message", ""), answer.get("reason", ""))
+                    return json.loads(answer)
+                error = _error(response.status, answer)
             except (ClientError, TimeoutError) as failure:
                 error = ApiError(503, f"{method} {path}: {failure!r}")
             if pause is None or error.code not in BUSY:
                 raise error
             await asyncio.sleep(pause)
         return None
+
+    async def _send(
+        self, method: str, path: str, params: dict[str, str], body: Any, kind: str, limit: ClientTimeout
+    ) -> Any:
+        headers = {"Accept": JSON, "Content-Type": kind}
+        prepared = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list(params.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(*prepared, _request_timeout=limit)
 
     async def get(self, path: str, **params: str) -> Any:
         """An object or a list."""
@@ -87,29 +94,31 @@ class Client:
 
     async def delete(self, path: str, **options: Any) -> bool:
         """False when there is nothing (or no longer this one) to delete."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
         try:
-            await self.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})
+            await self.request("DELETE", path, options)
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
             return False
         return True
 
-    async def watch(self, path: str, version: str, **params: str) -> Any:
+    async def watch(self, path: str, version: str, **params: str) -> AsyncIterator[tuple[str, Object]]:
         """Yields (type, object) until the server ends the watch."""
         query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **params}
-        timeout = ClientTimeout(sock_read=60)
-        async with self._session.get(self._server + path, params=query, timeout=timeout) as response:
+        response = await self._send("GET", path, query, None, JSON, ClientTimeout(sock_read=60))
+        try:
             if response.status >= 400:
-                raise ApiError(response.status, await response.text())
+                raise _error(response.status, await response.read())
             buffer = b""
-            async for (
-                chunk
-            ) in response.content.iter_any():  # a line can be longer than aiohttp's readline takes
+            # By hand: a line can be longer than aiohttp's readline takes.
+            async for chunk in response.response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
                     event = json.loads(line)
                     yield event["type"], event["object"]
+        finally:
+            response.response.close()
 
     async def event(self, obj: Object, kind: str, reason: str, message: str) -> None:
         """Report something about an object for `kubectl describe`."""
@@ -132,6 +141,14 @@ class Client:
         except ApiError as error:
             if error.code not in (403, 404):  # the namespace is on its way out
                 raise
+
+
+def _error(code: int, body: bytes) -> ApiError:
+    try:
+        status = json.loads(body)
+        return ApiError(code, status.get("message", ""), status.get("reason", ""))
+    except (ValueError, AttributeError):  # a proxy in front of the API server answers in HTML
+        return ApiError(code, body[:200].decode(errors="replace"))
 
 
 def path_of(obj: Object, plural: str, subresource: str = "") -> str:
