@@ -4,12 +4,14 @@ import base64
 import copy
 import re
 
+from localcluster import podspec
 from localcluster.clock import stamp
 from localcluster.errors import Cause, Object, invalid
 from localcluster.resources import Resource
 from localcluster.rules import program
 
 JOB = "batch.kubernetes.io/"
+JOB_CONTROLLER = "kubernetes.io/job-controller"
 IN_USE = "kubernetes.io/pvc-protection"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME = rf"{_LABEL}(\.{_LABEL})*"
@@ -44,6 +46,31 @@ def admit(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
     if resource.plural == "jobs" and "spec" in new:
         _complete_job(new, created=old is None)
     return _establish(new) if resource.plural == "customresourcedefinitions" else []
+
+
+JOB_FIELDS = (
+    "ttlSecondsAfterFinished",
+    "activeDeadlineSeconds",
+    "successPolicy",
+    "managedBy",
+    "manualSelector",
+)
+
+
+def unsupported(resource: Resource, new: Object, old: Object | None) -> str:
+    """What a valid object asks for that a real cluster does and this one does not; empty when nothing."""
+    if resource.plural == "pods":
+        return podspec.unsupported(new["spec"])
+    if resource.plural != "jobs":
+        return ""
+    spec = new["spec"]
+    for key in JOB_FIELDS:
+        value = spec.get(key)
+        if value is not None and value is not False and value != JOB_CONTROLLER:
+            return f"localcluster's Job controller has no {key}: leave it out"
+    if old is not None and spec["completions"] != old["spec"]["completions"]:
+        return "localcluster's Job controller has no elastic indexes: leave completions as they are"
+    return podspec.unsupported(spec["template"]["spec"])
 
 
 def _bind(claim: Object) -> None:

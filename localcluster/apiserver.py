@@ -12,7 +12,7 @@ from aiohttp import web
 from localcluster.authz import Authority, Request
 from localcluster.discovery import answer
 from localcluster.errors import ApiError, Object
-from localcluster.patches import json_patch, merge_patch, strategic_patch
+from localcluster.patches import merge_patch, strategic_patch
 from localcluster.resources import OBJECTS, Registry
 from localcluster.selectors import Predicate, selector
 from localcluster.store import Event, Store
@@ -23,9 +23,10 @@ from localcluster.verbs import Target, Verbs
 log = logging.getLogger(__name__)
 PATCHES = {
     "application/merge-patch+json": merge_patch,
-    "application/json-patch+json": json_patch,
     "application/strategic-merge-patch+json": strategic_patch,
 }
+UNREAD_PATCHES = {"apply-patch": "client-side apply", "json-patch": "a merge patch"}
+NOT_HERE = {"pods": ("eviction", "exec", "attach", "portforward", "proxy", "ephemeralcontainers", "resize")}
 BOOKMARK_SECONDS = 10
 TRUE = ("true", "True", "1")
 
@@ -82,8 +83,10 @@ class ApiServer:
             return await self._subresources.log(request, target)
         if verb == "watch":
             return await self._watch(request, target)
-        if verb in ("list", "deletecollection"):
-            return await self._collection(request, target, verb)
+        if verb == "deletecollection":
+            raise ApiError(501, "localcluster deletes no collections: delete the objects one by one")
+        if verb == "list":
+            return self._list(request, target)
         obj = await self._one(request, target, verb)
         response = _answer(request, target, obj, 201 if verb == "create" else 200)
         for text in target.warnings:
@@ -126,22 +129,18 @@ class ApiServer:
             namespace, rest = rest[1], rest[2:]
         resource = self._registry.find(group, version, rest[0])
         name, sub = (*rest[1:3], "", "")[:2]
+        if resource is not None and sub in NOT_HERE.get(resource.plural, ()):
+            raise ApiError(501, f"localcluster has no {resource.plural}/{sub}: it is a test double")
         if resource is None or (sub and sub not in resource.subresources):
             raise ApiError(404, "the server could not find the requested resource")
         validation, dry = request.query.get("fieldValidation", ""), request.query.get("dryRun") == "All"
         return Target(resource, namespace, name, sub, validation, dry)
 
-    async def _collection(self, request: web.Request, target: Target, verb: str) -> web.StreamResponse:
+    def _list(self, request: web.Request, target: Target) -> web.Response:
         query, resource, selects = request.query, target.resource, _selects(request, target)
-        limit = 0 if verb == "deletecollection" else int(query.get("limit") or 0)
-        metadata, items = self._verbs.page(target, selects, limit, query.get("continue", ""))
-        if verb == "deletecollection":
-            options = {**(await _body(request) if request.can_read_body else {}), **_options(request)}
-            for item in items:
-                meta = item["metadata"]
-                one = Target(resource, meta.get("namespace", ""), meta["name"], dry_run=target.dry_run)
-                self._verbs.delete(one, options)
-        elif "as=Table" in request.headers.get("Accept", ""):
+        limit, token = int(query.get("limit") or 0), query.get("continue", "")
+        metadata, items = self._verbs.page(target, selects, limit, token)
+        if "as=Table" in request.headers.get("Accept", ""):
             return web.json_response(table(resource, items, query.get("includeObject", "Metadata"), metadata))
         head = {"kind": resource.kind + "List", "apiVersion": resource.api_version, "metadata": metadata}
         return web.json_response({**head, "items": items})
@@ -238,9 +237,10 @@ async def _body(request: web.Request) -> Any:
 
 
 def _patch(request: web.Request, target: Target, obj: Object, patch: Any) -> Object:
-    """Raises 415 for formats that the kind does not take, and for server-side apply, which none takes."""
-    if "apply-patch" in request.content_type:
-        raise ApiError(415, "server-side apply is not implemented by localcluster: use client-side apply")
+    """Raises 415 for formats that the kind does not take, and 501 for those that are missing here."""
+    for kind, advice in UNREAD_PATCHES.items():
+        if kind in request.content_type:
+            raise ApiError(501, f"localcluster has no {kind}: use {advice}")
     accepted = [kind for kind in PATCHES if "strategic" not in kind or not target.resource.custom]
     if request.content_type not in accepted:
         text = "the body of the request was in an unknown format - accepted media types include: "

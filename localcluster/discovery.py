@@ -9,11 +9,10 @@ from typing import Any
 from localcluster.errors import Object
 from localcluster.resources import Resource
 
-VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+localcluster", "platform": "linux/amd64"}
 SUBRESOURCES = {
     "scale": {"kind": "Scale", "group": "autoscaling", "version": "v1"},
-    "eviction": {"kind": "Eviction", "group": "policy", "version": "v1"},
     "token": {"kind": "TokenRequest", "group": "authentication.k8s.io", "version": "v1"},
     "binding": {"kind": "Binding"},
 }

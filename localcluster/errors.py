@@ -14,7 +14,12 @@ REASONS = {
     410: "Expired",
     415: "UnsupportedMediaType",
     422: "Invalid",
+    501: "NotImplemented",
 }
+
+
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+"""Reason of the cause of a 403 for what would be created in a namespace that is on its way out."""
 
 
 class Cause(NamedTuple):

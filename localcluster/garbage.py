@@ -1,4 +1,4 @@
-"""Deletion that others finish: owned objects, foreground and orphan deletion, the contents of namespaces."""
+"""Deletion that others finish: owned objects, claims in use, the contents of namespaces."""
 
 import asyncio
 import logging
@@ -55,14 +55,10 @@ class GarbageCollector:
 
     async def _collect(self, rows: list[Row]) -> None:
         present = {obj["metadata"]["uid"] for _, obj in rows}
-        children: dict[str, list[Row]] = {}
-        for plural, obj in rows:
-            for ref in obj["metadata"].get("ownerReferences", ()):
-                children.setdefault(ref["uid"], []).append((plural, obj))
         for plural, obj in rows:
             meta = obj["metadata"]
             if meta.get("deletionTimestamp"):
-                await self._finish(plural, obj, children.get(meta["uid"], []), rows)
+                await self._finish(plural, obj, rows)
             elif (refs := meta.get("ownerReferences")) and present.isdisjoint(ref["uid"] for ref in refs):
                 alive = [await self._lives(ref, meta.get("namespace")) for ref in refs]
                 await self._delete([] if any(alive) else [(plural, obj)])
@@ -83,41 +79,24 @@ class GarbageCollector:
                     raise
         return not plural
 
-    async def _finish(self, plural: str, obj: Object, children: list[Row], rows: list[Row]) -> None:
+    async def _finish(self, plural: str, obj: Object, rows: list[Row]) -> None:
         meta, finalizers = obj["metadata"], obj["metadata"].get("finalizers", ())
         if plural == "namespaces" and obj["spec"].get("finalizers"):
             inside = [row for row in rows if row[1]["metadata"].get("namespace") == meta["name"]]
-            await self._delete(inside)
+            # Pods first and alone, as since Kubernetes 1.33 (KEP-5080): what they need goes after them. So
+            # a Job outlives its pods, and one that holds a failed pod for its successor holds the namespace.
+            await self._delete([row for row in inside if row[0] == "pods"] or inside)
             if not inside:
                 await self._client.request(
                     "PUT", path_of(obj, plural, "finalize"), {**obj, "spec": {"finalizers": []}}
                 )
         if IN_USE in finalizers and not any(_uses(pod, meta) for kind, pod in rows if kind == "pods"):
             await self._drop(plural, obj, IN_USE)
-        if "foregroundDeletion" in finalizers:
-            await self._delete(children)
-            blocking = [
-                ref
-                for _, one in children
-                for ref in one["metadata"]["ownerReferences"]
-                if ref["uid"] == meta["uid"] and ref.get("blockOwnerDeletion")
-            ]
-            if not blocking:
-                await self._drop(plural, obj, "foregroundDeletion")
-        if "orphan" in finalizers:
-            for kind, one in children:
-                kept = [ref for ref in one["metadata"]["ownerReferences"] if ref["uid"] != meta["uid"]]
-                await self._client.patch(path_of(one, kind), {"metadata": {"ownerReferences": kept}})
-            await self._drop(plural, obj, "orphan")
 
     async def _delete(self, rows: list[Row]) -> None:
         for plural, obj in rows:
             if not obj["metadata"].get("deletionTimestamp"):
-                await self._client.delete(
-                    path_of(obj, plural),
-                    propagationPolicy="Background",
-                    preconditions={"uid": obj["metadata"]["uid"]},
-                )
+                await self._client.delete(path_of(obj, plural), preconditions={"uid": obj["metadata"]["uid"]})
 
     async def _drop(self, plural: str, obj: Object, finalizer: str) -> None:
         meta = obj["metadata"]

@@ -6,9 +6,9 @@ import logging
 from datetime import timedelta
 
 from localcluster.client import Client, Informer, path_of
-from localcluster.clock import now, parse_time
+from localcluster.clock import now
 from localcluster.errors import ApiError, Object
-from localcluster.jobrules import ENDED, INDEX, TRACKING, Plan, look, true_condition
+from localcluster.jobrules import INDEX, TRACKING, Plan, look
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class JobController:
         if job is None:
             for pod in pods:
                 await self._release(pod)
-        elif not await self._expire(job):
+        else:
             plan = look(job, pods, now(), self._backoff)
             if plan.status != job.get("status", {}):
                 body = {**job, "status": plan.status}
@@ -102,20 +102,6 @@ class JobController:
             self._pods.learn(await self._client.patch(path_of(pod, "pods"), body))
         except ApiError as error:
             self._forget(pod, error)
-
-    async def _expire(self, job: Object) -> bool:
-        """Delete a finished Job whose ttlSecondsAfterFinished has passed."""
-        ttl, end = job["spec"].get("ttlSecondsAfterFinished"), true_condition(job, *ENDED)
-        if ttl is None or end is None or job["metadata"].get("deletionTimestamp"):
-            return False
-        left = parse_time(end["lastTransitionTime"]) + timedelta(seconds=ttl) - now()
-        if left > timedelta():
-            self._wake_later(job["metadata"]["uid"], left.total_seconds())
-            return False
-        uid = {"uid": job["metadata"]["uid"]}
-        return await self._client.delete(
-            path_of(job, "jobs"), propagationPolicy="Foreground", preconditions=uid
-        )
 
 
 def _owner(pod: Object) -> str:

@@ -178,19 +178,12 @@ class _Pass:
         """FailureTarget or SuccessCriteriaMet, once the Job is decided."""
         rules = [matching_rule(self.job, pod) for pod in self.failed]
         failures = self.status.get("failed", 0) + sum(action != "Ignore" for action, _ in rules)
-        limit, deadline = self.spec.get("maxFailedIndexes"), self.spec.get("activeDeadlineSeconds")
-        wanted, left = self.spec.get("completions", 0), MAX_BACKOFF
-        if deadline is not None and not self.spec["suspend"]:
-            left = parse_time(self.status["startTime"]) + timedelta(seconds=deadline) - self.now
-            self.plan.again.append(left)
+        limit, wanted = self.spec.get("maxFailedIndexes"), self.spec.get("completions", 0)
         if fatal := [why for action, why in rules if action == "FailJob"]:
             return self._condition("FailureTarget", "PodFailurePolicy", fatal[0])
         if failures > self.spec["backoffLimit"]:
             text = "Job has reached the specified backoff limit"
             return self._condition("FailureTarget", "BackoffLimitExceeded", text)
-        if left <= timedelta():
-            text = "Job was active longer than specified deadline"
-            return self._condition("FailureTarget", "DeadlineExceeded", text)
         if limit is not None and len(self.lost) > limit:
             text = "Job has exceeded the specified maximal number of failed indexes"
             return self._condition("FailureTarget", "MaxFailedIndexesExceeded", text)

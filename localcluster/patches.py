@@ -1,11 +1,7 @@
-"""Patch formats: merge patch (RFC 7386), Kubernetes' strategic merge patch, JSON patch (RFC 6902)."""
+"""Patch formats: merge patch (RFC 7386), and Kubernetes' strategic merge patch."""
 
 import copy
 from typing import Any
-
-import jsonpatch
-
-from localcluster.errors import ApiError, Object
 
 MERGE_KEYS = ("name", "type", "uid", "mountPath", "containerPort", "key")
 """A list of objects merges by the first of these that all its patches carry; so it is in the kinds here."""
@@ -51,13 +47,3 @@ def strategic_patch(target: Any, patch: Any) -> Any:
         elif not key.startswith("$"):
             result[key] = strategic_patch(result.get(key), value)
     return result
-
-
-def json_patch(target: Object, operations: list[Object]) -> Any:
-    """Raises 422 when a test fails or a path does not exist."""
-    try:
-        return jsonpatch.apply_patch(target, operations)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as failure:
-        raise ApiError(
-            422, f"the server rejected our request due to an error in our request: {failure}"
-        ) from failure

@@ -1,17 +1,15 @@
-"""One pod as local processes: containers, probes, termination, and the status that the API shows."""
+"""One pod as local processes: containers, termination, and the status that the API shows."""
 
 import asyncio
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
-
 from localcluster.claims import remove
 from localcluster.client import path_of
 from localcluster.clock import stamp
 from localcluster.errors import ApiError, Object
-from localcluster.podspec import CannotStartError, Sources, expand, rewriter
+from localcluster.podspec import CannotStartError, Sources, expand, rewriter, unsupported
 from localcluster.processes import kill_group
 
 if TYPE_CHECKING:
@@ -28,12 +26,11 @@ def terminated(code: int, reason: str, message: str, begun: str) -> Object:
 
 
 class Container:
-    """One container: its process, its state as the API shows it, and its probes."""
+    """One container: its process, and its state as the API shows it."""
 
     def __init__(self, pod: "Pod", spec: Object) -> None:
         self.pod, self.spec, self.name = pod, spec, spec["name"]
         self.state: Object = {"waiting": {"reason": "ContainerCreating"}}
-        self.started = self.ready = False
         self.process: asyncio.subprocess.Process | None = None
         self.directory = pod.directory / "containers" / self.name
         self.log = self.directory / "log"
@@ -49,8 +46,8 @@ class Container:
         identity["containerID"] = f"process://{self.process.pid}" if self.process else ""
         return {
             **identity,
-            "ready": self.ready,
-            "started": self.started,
+            "ready": "running" in self.state,
+            "started": "running" in self.state,
             "state": self.state,
             "lastState": {},
         }
@@ -109,77 +106,13 @@ class Container:
         self.process, self.state = process, {"running": {"startedAt": begun}}
         if self.pod.stopping.is_set():  # deleted while it started
             process.terminate()
-        probes = asyncio.create_task(self._probe())
+        await self.pod.report()
         code = await self._processes.wait(process)
-        probes.cancel()
-        self.ready = self.started = False
         text = self._message.read_bytes()[:MAX_MESSAGE]
         if not text and code and self.spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             text = b"".join(self.log.read_bytes().splitlines(keepends=True)[-80:])[-2048:]
         reason = "Error" if code else "Completed"
         self.state = terminated(code, reason, text.decode(errors="replace"), begun)
-
-    async def _probe(self) -> None:
-        """The startup probe first; then readiness and liveness side by side."""
-        startup, readiness = self.spec.get("startupProbe"), self.spec.get("readinessProbe")
-        if startup:
-            await self.pod.report()
-            if not await self._answers(startup, known=None):
-                await self._unhealthy("Startup")
-                return
-        self.started, self.ready = True, not readiness
-        await self.pod.report()
-        checks = [self._watch_readiness(readiness)] if readiness else []
-        if liveness := self.spec.get("livenessProbe"):
-            checks.append(self._watch_liveness(liveness))
-        await asyncio.gather(*checks)
-
-    async def _watch_readiness(self, probe: Object) -> None:
-        while True:
-            self.ready = await self._answers(probe, known=self.ready)
-            await self.pod.report()
-
-    async def _watch_liveness(self, probe: Object) -> None:
-        await self._answers(probe, known=True)
-        await self._unhealthy("Liveness")
-
-    async def _unhealthy(self, kind: str) -> None:
-        await self.pod.kubelet.client.event(self.pod.object, "Warning", "Unhealthy", f"{kind} probe failed")
-        await self.terminate(self.pod.object["spec"]["terminationGracePeriodSeconds"])
-
-    async def _answers(self, probe: Object, *, known: bool | None) -> bool:
-        """Probe until the answer, given often enough to count, is another than the known one."""
-        await asyncio.sleep(probe.get("initialDelaySeconds", 0) if not known else 0)
-        streak: list[bool] = []
-        while True:
-            answer = await self._ask(probe)
-            streak = [one for one in streak if one is answer] + [answer]
-            enough = probe.get("successThreshold", 1) if answer else probe.get("failureThreshold", 3)
-            if len(streak) >= enough and answer is not known:
-                return answer
-            await asyncio.sleep(probe.get("periodSeconds", 10))
-
-    async def _ask(self, probe: Object) -> bool:
-        timeout = probe.get("timeoutSeconds", 1)
-        try:
-            if "exec" in probe:
-                command = probe["exec"]["command"]
-                process = await self._processes.start(command, self._env, self._cwd, self.log)
-                try:
-                    return await asyncio.wait_for(self._processes.wait(process), timeout) == 0
-                finally:
-                    kill_group(process)
-            get = probe["httpGet"]
-            ports = {one.get("name"): one["containerPort"] for one in self.spec.get("ports", ())}
-            port = ports.get(get["port"], get["port"])
-            url = f"http://{self.pod.address}:{port}{get.get('path', '/')}"
-            async with (
-                ClientSession(timeout=ClientTimeout(total=timeout)) as session,
-                session.get(url) as response,
-            ):
-                return response.status < 400
-        except (ClientError, OSError, TimeoutError):
-            return False
 
     async def terminate(self, grace: float) -> None:
         """SIGTERM for the main process, SIGKILL for the group when the grace period is over."""
@@ -250,8 +183,7 @@ class Pod:
 
     async def _lay_out(self) -> None:
         spec = self.object["spec"]
-        if spec.get("initContainers") or spec["restartPolicy"] != "Never":
-            text = "the process kubelet knows restartPolicy Never and no init containers"
+        if text := unsupported(spec):
             raise CannotStartError("CreateContainerConfigError", text)
         sources = Sources(self.kubelet.client, self.object)
         for volume in spec.get("volumes", ()):
@@ -264,7 +196,7 @@ class Pod:
                 await sources.volume(volume, root)
 
     def _status(self) -> Object:
-        ready = all(container.ready for container in self.containers)
+        ready = all("running" in container.state for container in self.containers)
         codes = [container.state.get("terminated", {}).get("exitCode") for container in self.containers]
         phase = "Pending" if any("waiting" in container.state for container in self.containers) else "Running"
         if None not in codes:

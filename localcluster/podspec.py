@@ -30,11 +30,29 @@ def field(pod: Object, path: str) -> str:
     value: Any = pod
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    if isinstance(value, dict):
-        return "\n".join(f'{key}="{text}"' for key, text in sorted(value.items()))
-    if value is None:
+    if not isinstance(value, str):
         raise CannotStartError("CreateContainerConfigError", f"fieldRef {path} is not supported")
-    return str(value)
+    return value
+
+
+VOLUMES = ("emptyDir", "configMap", "secret", "persistentVolumeClaim")
+_CONTAINER = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "envFrom")
+
+
+def unsupported(spec: Object) -> str:
+    """What a pod's spec asks for that a process kubelet can't do; empty when it can."""
+    if spec.get("restartPolicy") != "Never":
+        return "the process kubelet restarts no containers: use restartPolicy Never"
+    if spec.get("initContainers"):
+        return "the process kubelet has no initContainers: do their work in the container"
+    for container in spec["containers"]:
+        for key in _CONTAINER:
+            if container.get(key):
+                return f"the process kubelet has no {key}: leave it out of container {container['name']}"
+    for volume in spec.get("volumes") or ():
+        if kinds := volume.keys() - {"name", *VOLUMES}:
+            return f"the process kubelet has no {min(kinds)} volumes: use {', '.join(VOLUMES)}"
+    return ""
 
 
 class Sources:
@@ -82,13 +100,8 @@ class Sources:
         raise CannotStartError("CreateContainerConfigError", f"env source {sorted(source)} is not supported")
 
     async def environment(self, container: Object) -> dict[str, str]:
-        """What envFrom and env of a container say; raises CannotStartError for a source that is missing."""
+        """What env of a container says; raises CannotStartError for a source that is missing."""
         found: dict[str, str] = {}
-        for source in container.get("envFrom", ()):
-            for key, plural in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
-                if ref := source.get(key):
-                    data = await self._data(plural, ref["name"], ref.get("optional", False))
-                    found |= {source.get("prefix", "") + name: text.decode() for name, text in data.items()}
         for entry in container.get("env", ()):
             value = await self._value(entry["valueFrom"]) if "valueFrom" in entry else entry.get("value", "")
             if value is not None:
@@ -96,28 +109,14 @@ class Sources:
         return found
 
     async def volume(self, volume: Object, root: Path) -> None:
-        """Lay out one volume under `root`. Raises CannotStartError for kinds that need a real node."""
+        """Lay out one volume under `root`. Raises CannotStartError when what it is made of is missing."""
         files: dict[str, bytes] = {}
-        for source in volume["projected"]["sources"] if "projected" in volume else [volume]:
-            files |= await self._files(source)
+        for kind, plural in (("configMap", "configmaps"), ("secret", "secrets")):
+            if kind in volume:
+                files = await self._files(plural, volume[kind])
         _write(root, files)
 
-    async def _files(self, source: Object) -> dict[str, bytes]:
-        kind, spec = next((key, value) for key, value in source.items() if key != "name")
-        if kind == "emptyDir":
-            return {}
-        if kind == "downwardAPI":
-            items = spec.get("items", ())
-            return {item["path"]: field(self._pod, item["fieldRef"]["fieldPath"]).encode() for item in items}
-        if kind == "serviceAccountToken":
-            return {spec["path"]: await self._token(spec)}
-        if kind not in ("configMap", "secret"):
-            text = (
-                f"the process kubelet has no {kind} volumes: use emptyDir, configMap, secret or "
-                "persistentVolumeClaim"
-            )
-            raise CannotStartError("CreateContainerConfigError", text)
-        plural = "configmaps" if kind == "configMap" else "secrets"
+    async def _files(self, plural: str, spec: Object) -> dict[str, bytes]:
         data = await self._data(plural, spec.get("name") or spec["secretName"], spec.get("optional", False))
         wanted = {item["key"]: item["path"] for item in spec.get("items", ())} or {key: key for key in data}
         if absent := wanted.keys() - data.keys():
@@ -125,15 +124,6 @@ class Sources:
                 "CreateContainerConfigError", f"references non-existent config key: {min(absent)}"
             )
         return {path: data[key] for key, path in wanted.items()}
-
-    async def _token(self, spec: Object) -> bytes:
-        meta, account = self._pod["metadata"], self._pod["spec"].get("serviceAccountName", "default")
-        bound = {"kind": "Pod", "apiVersion": "v1", "name": meta["name"], "uid": meta["uid"]}
-        wanted = {"expirationSeconds": spec.get("expirationSeconds", 3600), "boundObjectRef": bound}
-        wanted["audiences"] = [spec["audience"]] if "audience" in spec else None
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted}
-        path = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
-        return str((await self._client.request("POST", path, body))["status"]["token"]).encode()
 
 
 def _write(root: Path, files: dict[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Subresources that are not a view of the object itself: scale, token, binding, eviction, log."""
+"""Subresources that are not a view of the object itself: scale, token, binding, log."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -61,23 +61,10 @@ class Subresources:
             if bound := obj["spec"].get("nodeName"):
                 raise target.conflict(f"pod {target.name} is already assigned to node {bound}")
             change = {"spec": {"nodeName": body["target"]["name"]}}
-            self._condition(target, strategic_patch(obj, change), "PodScheduled", "", "")
-        if target.subresource == "eviction":
-            self._condition(
-                target, obj, "DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting"
-            )
-            self._verbs.delete(whole, body.get("deleteOptions") or {})
+            said = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp()}
+            change["status"] = {"conditions": [said]}
+            self._store.put(target.resource.table, strategic_patch(obj, change))
         return SUCCESS
-
-    def _condition(self, target: Target, pod: Object, kind: str, reason: str, message: str) -> None:
-        said = {
-            "type": kind,
-            "status": "True",
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": stamp(),
-        }
-        self._store.put(target.resource.table, strategic_patch(pod, {"status": {"conditions": [said]}}))
 
     async def log(self, request: web.Request, target: Target) -> web.StreamResponse:
         """Hand through what the kubelet of the pod's node says, as a real API server does."""

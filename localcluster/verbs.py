@@ -6,9 +6,9 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from localcluster.admission import admit, check_name
+from localcluster.admission import admit, check_name, unsupported
 from localcluster.clock import now, stamp
-from localcluster.errors import ApiError, Cause, Object, invalid
+from localcluster.errors import NAMESPACE_TERMINATING, ApiError, Cause, Object, invalid
 from localcluster.resources import CRDS, Resource
 from localcluster.schema import apply_defaults, prune, validate
 from localcluster.selectors import Predicate
@@ -181,9 +181,11 @@ class Verbs:
                     f"Precondition failed: {key} in precondition: {value}, in object: {meta[key]}"
                 )
         policy = options.get("propagationPolicy") or ("Orphan" if resource.plural == "jobs" else "Background")
-        marker = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
-        if marker and marker not in meta.get("finalizers", ()):
-            meta["finalizers"] = [*meta.get("finalizers", ()), marker]
+        if policy != "Background":
+            text = (
+                f"localcluster has no deletion with propagationPolicy {policy}, which is the default for Jobs"
+            )
+            raise ApiError(501, f"{text if policy == 'Orphan' else text.partition(',')[0]}: use Background")
         grace = 0
         if resource.plural == "pods" and obj["status"].get("phase") not in ("Succeeded", "Failed"):
             asked = options.get("gracePeriodSeconds")
@@ -214,10 +216,14 @@ class Verbs:
         if namespace is None:
             raise ApiError(404, f'namespaces "{target.namespace}" not found')
         if namespace["metadata"].get("deletionTimestamp"):
-            why = (
-                f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            name = target.namespace
+            why = f"unable to create new content in namespace {name} because it is being terminated"
+            refused = target.error(403, f"is forbidden: {why}")
+            cause = Cause(
+                "metadata.namespace", NAMESPACE_TERMINATING, f"namespace {name} is being terminated"
             )
-            raise target.error(403, f"is forbidden: {why}")
+            refused.details["causes"] = [cause._asdict()]
+            raise refused
 
     def _settle(self, target: Target, new: Object, old: Object | None) -> None:
         """Prune, default and validate in place."""
@@ -234,6 +240,8 @@ class Verbs:
         causes += validate(schema, new, old)
         if causes:
             raise invalid(resource.group, resource.kind, new["metadata"]["name"], causes)
+        if text := unsupported(resource, new, old):
+            raise ApiError(501, text)
 
 
 def _held(resource: Resource, obj: Object) -> bool:

@@ -128,13 +128,6 @@ def test_less_parallelism_spares_running_pods_of_low_indexes() -> None:
     assert sorted(pod["metadata"]["name"][:3] for pod in result.delete) == ["j-1", "j-2", "j-3"]
 
 
-def test_a_deadline_ends_the_job() -> None:
-    result = plan(make_job(activeDeadlineSeconds=30), make_pod(0, "Running"))
-    assert result.status["conditions"][0]["reason"] == "DeadlineExceeded"
-    assert len(result.delete) == 1
-    assert plan(make_job(activeDeadlineSeconds=90)).again == [timedelta(seconds=30)]
-
-
 def test_a_verdict_waits_for_the_last_pod() -> None:
     leaving = make_pod(3, "Running", deletionTimestamp=stamp(NOW))
     done = make_job({"completedIndexes": "0-3", "succeeded": 4})

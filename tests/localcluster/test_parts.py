@@ -8,7 +8,7 @@ import pytest
 
 from localcluster.clock import now, stamp
 from localcluster.errors import ApiError
-from localcluster.patches import json_patch, merge_patch, strategic_patch
+from localcluster.patches import merge_patch, strategic_patch
 from localcluster.podspec import expand, rewriter
 from localcluster.rules import escape, typed
 from localcluster.selectors import selector
@@ -74,14 +74,6 @@ def test_strategic_patch_merges_by_key_and_follows_directives() -> None:
     }
     expected = {"env": [{"name": "A", "value": "9"}, {"name": "C", "value": "3"}], "finalizers": ["y"]}
     assert strategic_patch(target, patch) == expected
-
-
-def test_json_patch_says_what_is_wrong() -> None:
-    assert json_patch({"a": [1]}, [{"op": "add", "path": "/a/-", "value": 2}]) == {"a": [1, 2]}
-    for path, value in (("/a/0", 5), ("/nothing", 1)):
-        with pytest.raises(ApiError) as caught:
-            json_patch({"a": [1]}, [{"op": "test", "path": path, "value": value}])
-        assert caught.value.code == 422
 
 
 @pytest.mark.parametrize(
