@@ -47,20 +47,23 @@ class Outage:
                 return plain(*args, **kwargs)
             self._inner.busy = True
             try:
+                # One at a time: readers of one file on memory:// share its position.
                 with self._lock:
-                    self.operations += 1
-                    error = self.fails(self.operations, name)
-                if error is None:
-                    return plain(*args, **kwargs)
-                if self.after:
-                    plain(*args, **kwargs)
-                with self._lock:
-                    self.failures += 1
-                raise error
+                    return self._operate(name, lambda: plain(*args, **kwargs))
             finally:
                 self._inner.busy = False
 
         return gated
+
+    def _operate(self, name: str, operation: Callable[[], Any]) -> Any:
+        self.operations += 1
+        error = self.fails(self.operations, name)
+        if error is None:
+            return operation()
+        if self.after:
+            operation()
+        self.failures += 1
+        raise error
 
 
 def down() -> Fault:
