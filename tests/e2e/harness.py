@@ -159,9 +159,10 @@ class Stage:
         crds = ("apply", "-f", str(ROOT / "crds"))
         if self.cluster.kubectl(*crds, check=False).returncode:
             self.cluster.kubectl(*crds)  # Another test process created it in the same moment.
-        # A jsonpath, because kubectl can't wait for a condition of what has no conditions yet.
-        established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
-        self.cluster.kubectl("wait", "crd/rephrasejobs.rephrase.dev", established, "--timeout=30s")
+        # The names first: kubectl can't wait for a condition while a new CRD has `conditions: null`.
+        for reached in ("jsonpath={.status.acceptedNames.kind}=RephraseJob", "condition=Established"):
+            wait = ("wait", "crd/rephrasejobs.rephrase.dev", f"--for={reached}", "--timeout=30s")
+            self.cluster.kubectl(*wait)
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
         rendered = subprocess.run(
             ["helm", "template", "e2e", str(CHART), "-n", self.namespace]
