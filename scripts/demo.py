@@ -143,7 +143,12 @@ def start_operator(port: int) -> int:
     config["users"][0]["user"] = {"token": token}
     kubeconfig = CLUSTER / "operator.kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config))
-    flags = ["--accelerator-resource=", f"--metrics-port={port}", "--progress-seconds=2"]
+    flags = [
+        "--accelerator-resource=",
+        "--allow-local-paths",
+        f"--metrics-port={port}",
+        "--progress-seconds=2",
+    ]
     process = spawn(
         "operator", ["rephrase", "run", *flags], KUBECONFIG=str(kubeconfig), POD_NAMESPACE=NAMESPACE
     )

@@ -31,6 +31,9 @@ class Settings:
     accelerator_resource: str = "nvidia.com/gpu"
     """Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs."""
 
+    allow_local_paths: bool = False
+    """Whether sources and outputs may be absolute paths: only where every pod has the same folders."""
+
     pod_security_context: Mapping[str, Any] = field(default_factory=lambda: dict(_POD_SECURITY))
     """securityContext of the jobs' pods."""
 
@@ -68,6 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="extended resource of a GPU; empty: CPU workers",
     )
     add(
+        "--allow-local-paths",
+        action="store_true",
+        help="sources and outputs may be absolute paths, where all pods have the same folders",
+    )
+    add(
         "--worker-security-context",
         type=_security_contexts,
         default={},
@@ -94,6 +102,7 @@ def from_arguments(arguments: argparse.Namespace, environment: Mapping[str, str]
         namespaces=tuple(arguments.namespace),
         worker_image=arguments.worker_image,
         accelerator_resource=arguments.accelerator_resource,
+        allow_local_paths=arguments.allow_local_paths,
         pod_security_context=contexts.get("pod", _POD_SECURITY),
         container_security_context=contexts.get("container", _CONTAINER_SECURITY),
         metrics_port=arguments.metrics_port,

@@ -82,7 +82,7 @@ class Operator:
             kept = self.process
 
     def _spawn(self) -> None:
-        flags = [f"--namespace={self.stage.namespace}", "--accelerator-resource="]
+        flags = [f"--namespace={self.stage.namespace}", "--accelerator-resource=", "--allow-local-paths"]
         flags += [f"--metrics-port={self.stage.port}", "--lease-seconds=5", "--progress-seconds=0.5"]
         environment = os.environ | {
             "KUBECONFIG": str(self.stage.operator_config),

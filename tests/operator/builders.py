@@ -43,10 +43,10 @@ LIBRARY = {
     for name in ("faq", "math")
 }
 SPEC: dict[str, Any] = {
-    "source": {"uri": "/data/in"},
+    "source": {"uri": "s3://bucket/in"},
     "prompts": [{"name": "faq"}, {"name": "math"}],
     "model": {"name": "/models/tiny"},
-    "output": {"uri": "/data/out"},
+    "output": {"uri": "s3://bucket/out"},
     "parallelism": 2,
 }
 

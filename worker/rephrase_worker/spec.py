@@ -55,8 +55,10 @@ class Source(Contract):
     """Where the documents come from."""
 
     uri: Uri = Field(
-        description="A file, a folder or a glob: a local path, or an fsspec URI whose file system is in the "
-        "worker's image (s3://, hf://datasets/owner/name/...). Credentials never go into the URI."
+        description="A file, a folder or a glob: s3://BUCKET/path, gs://BUCKET/path, abfs://CONTAINER/path, "
+        "hf://datasets/OWNER/NAME/path, hf://buckets/OWNER/NAME/path, pvc://CLAIM/path (a "
+        "PersistentVolumeClaim of the job's namespace) or, where the installer of the operator allows it, an "
+        "absolute path. Credentials never go into the URI."
     )
     format: Literal["auto", "parquet", "jsonl"] = Field(
         default="auto",
@@ -95,7 +97,10 @@ class Prompt(Contract):
 class Model(Contract):
     """The generator model."""
 
-    name: Uri = Field(description="Hugging Face id (owner/name), or the absolute path of a model folder.")
+    name: Uri = Field(
+        description="Id on the Hugging Face Hub (OWNER/NAME, or hf://OWNER/NAME), or a folder that holds "
+        "such a model: pvc://CLAIM/path, or the absolute path of one in the worker's image."
+    )
     revision: Text | None = Field(
         default=None, description="Branch, tag or commit on the Hub; pinned to a commit when planned."
     )
@@ -137,8 +142,9 @@ class Output(Contract):
     """Where the dataset goes."""
 
     uri: Uri = Field(
-        description="A folder: an absolute local path or an fsspec URI such as s3://bucket/path. It belongs "
-        "to one job: a second recipe on the same folder is refused."
+        description="A folder: s3://BUCKET/path, gs://BUCKET/path, abfs://CONTAINER/path, pvc://CLAIM/path "
+        "(a PersistentVolumeClaim that all the job's pods can write) or, where the installer of the operator "
+        "allows it, an absolute path. It belongs to one job: a second recipe on the same folder is refused."
     )
 
 

@@ -37,6 +37,7 @@ class ConditionReason(StrEnum):
 
     ACCEPTED = "Accepted"
     UNKNOWN_PROMPT = "UnknownPrompt"
+    LOCAL_PATH = "LocalPathNotAllowed"
     INVALID_SPEC = "InvalidSpec"
     OLD_CHILDREN = "WaitingForOldChildren"
     RECIPE_CHANGED = "RecipeChanged"
@@ -83,6 +84,15 @@ def unknown_prompt(names: Iterable[str], known: Iterable[str]) -> str:
     return (
         f"No such prompt in the library: {', '.join(names)}. There are {', '.join(known)}. "
         "Correct spec.prompts, or give the prompt a template."
+    )
+
+
+def local_paths_refused(fields: Iterable[str]) -> str:
+    """Message of LocalPathNotAllowed."""
+    return (
+        f"{' and '.join(fields)}: an absolute path is on the pod's own disk, which is gone with the pod. Use "
+        "s3://, gs://, abfs://, pvc://CLAIM/path or, for a source, hf://. Where every pod has the same "
+        "folders, whoever installs the operator can allow paths (worker.allowLocalPaths of the chart)."
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from rephrase_operator.api import rephrasejob
-from rephrase_operator.api.cel import CONTRACT_RULES, Rule
+from rephrase_operator.api.cel import CONTRACT_RULES, Rule, Spec
 from rephrase_operator.api.status import RephraseJobStatus
 
 CRD_PATH = Path(__file__).resolve().parents[3] / "crds" / f"{rephrasejob.GROUP}_{rephrasejob.PLURAL}.yaml"
@@ -188,7 +188,7 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 def _rules_of(model: type[BaseModel] | None) -> tuple[Rule, ...]:
     if model is None:
         return ()
-    if issubclass(model, rephrasejob.Spec):
+    if issubclass(model, Spec):
         return model.rules
     return next((rules for kind, rules in CONTRACT_RULES.items() if kind is model), ())
 

@@ -7,13 +7,13 @@ become `kubectl explain`, limits and `Rules` become validation by the API server
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rephrase_operator.api.cel import Rule
+from rephrase_operator.api.cel import Rule, Spec
+from rephrase_operator.api.environment import EnvVar, Name
 from rephrase_worker import spec
-from rephrase_worker.spec import Contract
 
 GROUP = "rephrase.dev"
 VERSION = "v1alpha1"
@@ -24,42 +24,7 @@ PLURAL = "rephrasejobs"
 NAME_LIMIT = 40
 """Longest name of a RephraseJob: `<name>-generate-<index>` has to be a DNS label of at most 63 characters."""
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
 Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
-
-ENV_PREFIXES = (
-    "AWS_",
-    "GOOGLE_",
-    "GCS_",
-    "AZURE_",
-    "HF_",
-    "FSSPEC_",
-    "NCCL_",
-    "OMP_",
-    "VLLM_CPU_",
-    "REPHRASE_SIMULATED_",
-)
-"""Environment variables that a job may set: storage, Hub, communication and CPU threads."""
-
-ENV_REFUSED = (
-    "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "FSSPEC_CONFIG_DIR",
-    "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
-    "HF_MODULES_CACHE",
-    "NCCL_CONF_FILE",
-    "OMP_TOOL",
-    "OMP_TOOL_LIBRARIES",
-)
-"""Variables within those prefixes that name a program, a library or a module to load: each would run code.
-So would every plugin of NCCL, and each of its versions has more of them.
-"""
-
-
-class Spec(Contract):
-    """Base of the models of a spec, with the CEL rules that hold for it."""
-
-    rules: ClassVar[tuple[Rule, ...]] = ()
 
 
 class PromptChoice(Spec):
@@ -81,76 +46,6 @@ class PromptChoice(Spec):
         default=None,
         description="The prompt's text, with {{document}} exactly once where the document goes. Documents "
         "first and instructions after them let the prompts of one document share its KV cache.",
-    )
-
-
-CREDENTIALS_PREFIX = "rephrase-"
-"""Whoever names both a Secret and the endpoint that it is sent to can read it. So a Secret has to be meant
-for that: its name says so, and who may create a RephraseJob does not get at any other.
-"""
-
-_CREDENTIAL = "(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$"
-
-
-class SecretKey(Spec):
-    """One key of a Secret in the job's namespace."""
-
-    rules = (
-        Rule(
-            f"self.name.startsWith('{CREDENTIALS_PREFIX}')",
-            f"name must start with {CREDENTIALS_PREFIX}: jobs get at no other Secrets of the namespace",
-            ".name",
-        ),
-    )
-
-    name: Name = Field(description=f"The Secret's name. It starts with {CREDENTIALS_PREFIX}.")
-    key: Name = Field(description="The key within the Secret.")
-
-
-class EnvVar(Spec):
-    """An environment variable of the job's pods. Its name must start with one of the allowed prefixes."""
-
-    rules = (
-        Rule(
-            "self.name.matches('^(" + "|".join(ENV_PREFIXES) + ")')",
-            "name must start with one of " + ", ".join(ENV_PREFIXES),
-            ".name",
-        ),
-        Rule(
-            "!self.name.contains('PLUGIN') && !(self.name in ["
-            + ", ".join(f"'{name}'" for name in ENV_REFUSED)
-            + "])",
-            "name is refused: this variable makes the worker load code (*PLUGIN*, "
-            + ", ".join(ENV_REFUSED)
-            + ")",
-            ".name",
-        ),
-        Rule(
-            "has(self.value) != has(self.secretKeyRef)",
-            "exactly one of value and secretKeyRef must be set",
-        ),
-        Rule(
-            f"!has(self.value) || !self.name.matches('{_CREDENTIAL}')",
-            "value can't be used for a credential: put it into a Secret and name it in secretKeyRef",
-            ".value",
-        ),
-        Rule(
-            # Endpoints, regions and paths are quoted in error messages, logs and statuses.
-            f"!has(self.secretKeyRef) || self.name.matches('{_CREDENTIAL}') || self.name.endsWith('_KEY_ID')",
-            "secretKeyRef is for credentials only (*SECRET, *TOKEN, *PASSWORD, *_KEY, *_KEY_ID, "
-            "*_CONNECTION_STRING): other variables are quoted in logs",
-            ".secretKeyRef",
-        ),
-    )
-
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Z][A-Z0-9_]*$")] = Field(
-        description="Name of the variable."
-    )
-    value: Annotated[str, Field(max_length=4096)] | None = Field(
-        default=None, description="Its value, in clear text."
-    )
-    secret_key_ref: SecretKey | None = Field(
-        default=None, description="Takes the value from a Secret of the job's namespace."
     )
 
 
@@ -189,14 +84,6 @@ class Toleration(Spec):
 class Worker(Spec):
     """The job's pods. A change applies to pods of a Job that is made anew: suspend, change, resume."""
 
-    rules = (
-        Rule(
-            "!has(self.modelCacheClaim) || !has(self.env) || !self.env.exists(e, e.name == 'HF_HOME')",
-            "modelCacheClaim and an env named HF_HOME exclude each other",
-            ".modelCacheClaim",
-        ),
-    )
-
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of a worker; GPUs follow from the engine."
     )
@@ -215,8 +102,9 @@ class Worker(Spec):
     )
     model_cache_claim: Name | None = Field(
         default=None,
-        description="PersistentVolumeClaim that is mounted as HF_HOME on every pod of the job, so that the "
-        "model is fetched once. It has to allow as many pods as there are workers.",
+        description="PersistentVolumeClaim that holds models of the Hub for all pods of the job: the model "
+        "is fetched into it once, while planning. It has to allow as many pods as there are workers. Unset: "
+        "every worker fetches the model into a scratch volume of its own.",
     )
     termination_grace_period_seconds: int = Field(
         default=120,

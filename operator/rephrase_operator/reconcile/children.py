@@ -23,6 +23,7 @@ from rephrase_operator.observed.views import (
     Step,
 )
 from rephrase_operator.reconcile.library import LibraryPrompt
+from rephrase_operator.reconcile.volumes import Storage, storage
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import (
     ENGINE_FILE,
@@ -36,7 +37,6 @@ from rephrase_worker.spec import (
 )
 
 CONFIG_FOLDER = "/etc/rephrase"
-CACHE_FOLDER = "/var/cache/huggingface"
 TERMINATION_PATH = "/dev/termination-log"
 
 _COMMIT_SECONDS = 10
@@ -199,11 +199,9 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
     if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
-    volumes: list[dict[str, Any]] = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}]
-    mounts: list[dict[str, Any]] = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}]
-    if worker.model_cache_claim:
-        volumes.append({"name": "models", "persistentVolumeClaim": {"claimName": worker.model_cache_claim}})
-        mounts.append({"name": "models", "mountPath": CACHE_FOLDER})
+    disks = storage(spec, step)
+    volumes = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}, *disks.volumes]
+    mounts = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}, *disks.mounts]
     if generating and spec.engine.gpus > 1:
         # NCCL exchanges tensors between the GPUs of a pod here; the default 64 MiB are too few.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
@@ -212,7 +210,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
         "name": CONTAINER,
         "image": job.status.worker_image or settings.worker_image,
         "command": command,
-        "env": _env(worker),
+        "env": _env(worker, disks),
         "terminationMessagePath": TERMINATION_PATH,
         "volumeMounts": mounts,
         "securityContext": dict(settings.container_security_context),
@@ -224,7 +222,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": worker.termination_grace_period_seconds,
-        "securityContext": dict(settings.pod_security_context),
+        "securityContext": disks.security_context | dict(settings.pod_security_context),
         "containers": [container],
         "volumes": volumes,
     }
@@ -239,7 +237,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
 
 
-def _env(worker: api.Worker) -> list[dict[str, Any]]:
+def _env(worker: api.Worker, disks: Storage) -> list[dict[str, Any]]:
     fields = {"POD_NAME": "metadata.name", "POD_UID": "metadata.uid", "POD_IP": "status.podIP"}
     env: list[dict[str, Any]] = [
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
@@ -247,8 +245,7 @@ def _env(worker: api.Worker) -> list[dict[str, Any]]:
     grace = max(1, worker.termination_grace_period_seconds - _COMMIT_SECONDS)
     env.append({"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_PATH})
     env.append({"name": "TERMINATION_GRACE_SECONDS", "value": str(grace)})
-    if worker.model_cache_claim:
-        env.append({"name": "HF_HOME", "value": CACHE_FOLDER})
+    env += disks.env
     for variable in worker.env:
         if variable.secret_key_ref is None:
             env.append({"name": variable.name, "value": variable.value})

@@ -31,6 +31,7 @@ from rephrase_operator.reconcile.generate import generate, hold_engine
 from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.single import WAIT_SECONDS
+from rephrase_operator.reconcile.volumes import local_paths
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ENGINE_FILE
 
@@ -92,6 +93,10 @@ def _start(draft: Draft) -> None:
     if unknown:
         message = conditions.unknown_prompt(unknown, sorted(library))
         draft.condition(ConditionType.ACCEPTED, False, ConditionReason.UNKNOWN_PROMPT, message)
+        draft.phase(Phase.PENDING, message)
+    elif not draft.settings.allow_local_paths and (local := local_paths(spec)):
+        message = conditions.local_paths_refused(local)
+        draft.condition(ConditionType.ACCEPTED, False, ConditionReason.LOCAL_PATH, message)
         draft.phase(Phase.PENDING, message)
     elif _foreign(draft):
         draft.condition(ConditionType.ACCEPTED, None, ConditionReason.OLD_CHILDREN, conditions.OLD_CHILDREN)

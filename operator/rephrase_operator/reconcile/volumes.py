@@ -1,0 +1,83 @@
+"""What a job's pods have on disk: the claims that its URIs name, and the cache of its model.
+
+A claim is mounted once on each pod that needs it, at /pvc/CLAIM, and the environment says so: the recipe
+and the plan hold `pvc://` URIs and no paths. A pod that has no shared model cache gets a scratch volume
+instead, into which it fetches the pinned model itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rephrase_operator import api
+from rephrase_operator.observed.views import Step
+from rephrase_worker.uris import CLAIMS_VARIABLE, MODEL_CACHE_VARIABLE, SHARED, claim_of, claims_value
+
+CACHE_FOLDER = "/var/cache/huggingface"
+CLAIMS_FOLDER = "/pvc"
+
+WORKER_GROUP = 10001
+"""Group of the worker images' user: a fresh volume belongs to root until the kubelet gives it a group."""
+
+
+@dataclass
+class Storage:
+    """Parts of a pod's manifest."""
+
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+    env: list[dict[str, Any]] = field(default_factory=list)
+    security_context: dict[str, Any] = field(default_factory=dict)
+    """What the pod's securityContext gets where the installer has not said otherwise."""
+
+
+def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:
+    """The claims and the model cache of the pods of a step."""
+    found = Storage()
+    volume_of: dict[str, str] = {}
+
+    def claim_volume(claim: str) -> str:
+        # One volume a claim: with two of them on one claim the kubelet waits for ever.
+        if claim not in volume_of:
+            volume_of[claim] = f"claim-{len(volume_of)}"
+            found.volumes.append({"name": volume_of[claim], "persistentVolumeClaim": {"claimName": claim}})
+        return volume_of[claim]
+
+    claims = _claims(spec, step)
+    for claim, writable in claims.items():
+        mount = {"name": claim_volume(claim), "mountPath": f"{CLAIMS_FOLDER}/{claim}"}
+        found.mounts.append(mount if writable else mount | {"readOnly": True})
+    if claims:
+        folders = {claim: f"{CLAIMS_FOLDER}/{claim}" for claim in claims}
+        found.env.append({"name": CLAIMS_VARIABLE, "value": claims_value(folders)})
+    if step in (Step.PLAN, Step.GENERATE):
+        cache = spec.worker.model_cache_claim
+        if cache:
+            found.mounts.append({"name": claim_volume(cache), "mountPath": CACHE_FOLDER})
+            found.env.append({"name": MODEL_CACHE_VARIABLE, "value": SHARED})
+        else:
+            found.volumes.append({"name": "models", "emptyDir": {}})
+            found.mounts.append({"name": "models", "mountPath": CACHE_FOLDER})
+        found.env.append({"name": "HF_HOME", "value": CACHE_FOLDER})
+    if volume_of:
+        found.security_context = {"fsGroup": WORKER_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+    return found
+
+
+def local_paths(spec: api.RephraseJobSpec) -> list[str]:
+    """Fields of the spec that name a path on the pod's own disk, which is gone with the pod."""
+    uris = {"spec.source.uri": spec.source.uri, "spec.output.uri": spec.output.uri}
+    return [name for name, uri in uris.items() if uri.startswith("/")]
+
+
+def _claims(spec: api.RephraseJobSpec, step: Step) -> dict[str, bool]:
+    """Claims that the pods of a step need, and whether they write to them."""
+    claims: dict[str, bool] = {}
+    if (output := claim_of(spec.output.uri)) is not None:
+        claims[output] = True
+    if step in (Step.PLAN, Step.GENERATE):
+        for claim in (claim_of(spec.source.uri), claim_of(spec.model.name)):
+            if claim is not None:
+                claims.setdefault(claim, False)
+    return claims
