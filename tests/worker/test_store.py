@@ -145,7 +145,10 @@ def test_an_error_is_never_taken_for_an_absence(store: Store, monkeypatch: pytes
 
     store.create("a/b", b"-")
     for name in ("info", "ls", "cat_file"):
-        monkeypatch.setattr(store._folder.fs, name, refuse)
+        monkeypatch.setattr(store._fs, name, refuse)
+    monkeypatch.setattr("os.stat", refuse)
+    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
     for operation in (store.exists, store.size, store.read, store.list):
         with pytest.raises(WorkerError, match="Connection reset by peer"):
             operation("a/b")
@@ -157,3 +160,67 @@ def test_a_file_system_without_conditional_puts_is_refused(uri: str) -> None:
         Store(uri)
     assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
     assert caught.value.exit_code is ExitCode.CONFIG
+
+
+ODD_NAMES = [
+    "a::b",
+    "c#d",
+    "e?f",
+    "g%20h",
+    "[x]",
+    "j*k",
+    "l\nm",
+    "e\u0301",
+    "\u00e9",
+    "n&o=p;q'r\"s",
+    "t\\u",
+    "http:v",
+    "{w}",
+    "~x",
+    "-y",
+    "\U0001f600",
+    " ",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("root", ["local", "memory"])
+def test_no_character_of_a_name_means_anything(root: str, name: str, tmp_path: Path) -> None:
+    store = Store(f"{tmp_path}/{name}" if root == "local" else f"memory://{uuid.uuid4().hex}/{name}")
+    check_odd_name(store, name, tmp_path / "local file")
+
+
+def check_odd_name(store: Store, name: str, local: Path) -> None:
+    """Everything a store does, below a folder of this name and with a file of it."""
+    local.write_bytes(b"put")
+    assert store.create(f"{name}/{name}", b"first")
+    assert not store.create(f"{name}/{name}", b"second")
+    assert store.create_from_file(f"{name}/put", local)
+    assert not store.create_from_file(f"{name}/{name}", local)
+    store.create(f"{name}/deep/{name}", b"-")
+    assert store.read(f"{name}/{name}") == b"first"
+    assert store.exists(f"{name}/{name}")
+    assert store.size(f"{name}/{name}") == 5
+    assert store.list(name) == sorted([f"{name}/{name}", f"{name}/put"])
+    assert store.folders(name) == [f"{name}/deep"]
+    with store.open(f"{name}/{name}") as file:
+        assert file.read() == b"first"
+    store.replace(f"{name}/{name}", b"third")
+    assert Store(store.uri).read(f"{name}/{name}") == b"third"
+    store.remove(f"{name}/put")
+    assert store.list(name) == [f"{name}/{name}"]
+    store.remove_tree(name)
+    assert store.list(name) == store.list(f"{name}/deep") == []
+
+
+@pytest.mark.parametrize("root", ["local", "memory"])
+def test_removing_a_folder_whose_name_is_a_glob_spares_what_that_would_match(
+    root: str, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path) if root == "local" else f"memory://{uuid.uuid4().hex}")
+    for folder in ("[x]", "x", "*"):
+        store.create(f"{folder}/a*", b"-")
+        store.create(f"{folder}/ab", b"-")
+    store.remove_tree("[x]")
+    store.remove("*/a*")
+    assert [store.list(folder) for folder in ("[x]", "x", "*")] == [[], ["x/a*", "x/ab"], ["*/ab"]]

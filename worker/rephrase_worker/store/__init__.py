@@ -1,7 +1,8 @@
 """The destination: files that appear whole or not at all, and are never overwritten.
 
-`store` is the folder on any file system, `atomic` how local ones create files, `errors` what a failure means,
-`patience` how long a failing operation is tried again, `parallel` many operations at once.
+`location` keeps file systems and paths apart, `store` is the folder on any of them, `atomic` how local ones
+create files, `errors` what a failure means, `patience` how long a failing operation is tried again, `parallel`
+many operations at once.
 """
 
 from rephrase_worker.store.patience import Patience

@@ -10,17 +10,16 @@ files have to be seen.
 from __future__ import annotations
 
 import errno
-import posixpath
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-from datatrove.io import DataFolder
-from fsspec.implementations.local import LocalFileSystem
 
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import atomic
 from rephrase_worker.store.errors import planning_exit_code, store_code
+from rephrase_worker.store.location import Entry, Location
 from rephrase_worker.store.patience import Patience
 
 _CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -29,12 +28,13 @@ _CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
 _RACE_ATTEMPTS = 20
+_THREADS = 16
 
 T = TypeVar("T")
 
 
 class Store:
-    """A folder behind DataTrove's DataFolder. Paths are relative to it.
+    """A folder. Paths are relative to it.
 
     Reading a path that is not there raises FileNotFoundError; every other failure raises
     WorkerError(OUTPUT_NOT_WRITABLE). Its exit code asks for another attempt, as what fails here may
@@ -47,17 +47,18 @@ class Store:
     def __init__(self, uri: str, *, planning: bool = False, patience: Patience | None = None) -> None:
         self._planning = planning
         self._patience = patience
-        self.uri = uri.rstrip("/") or "/"
         try:
-            self._folder = DataFolder(self.uri, auto_mkdir=False, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+            self._root = Location.parse(uri)
+        except ValueError as error:
             raise WorkerError(
                 Reason.OUTPUT_NOT_WRITABLE,
                 f"The folder {uri} can't be opened: {error}. Use an absolute path or an fsspec URI whose "
                 "file system is installed in the worker's image.",
             ) from error
-        self._local = isinstance(self._folder.fs, LocalFileSystem)
-        protocol = self._folder.fs.protocol
+        self.uri = self._root.uri
+        self._local = self._root.is_local
+        self._fs = self._root.fs
+        protocol = self._fs.protocol
         if not self._local and _CONDITIONAL.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
             raise WorkerError(
                 Reason.OUTPUT_NOT_WRITABLE,
@@ -77,7 +78,7 @@ class Store:
             return self._write(path, lambda: atomic.create_from_file(self._local_path(path), local))
 
         def put() -> None:
-            self._folder.put_file(str(local), path, mode="create")
+            self._fs.put_file(str(local), self._path(path), mode="create")
 
         return self._write(path, lambda: self._create_object(put))
 
@@ -90,11 +91,16 @@ class Store:
 
     def read(self, path: str) -> bytes:
         """The file's content."""
-        return cast("bytes", self._read(path, lambda: self._folder.cat_file(path)))
+        if self._local:
+            return self._read(path, lambda: self._local_path(path).read_bytes())
+        return cast("bytes", self._read(path, lambda: self._fs.cat_file(self._path(path))))
 
     def fetch(self, path: str, local: Path) -> None:
         """Copies the file to a local one, over what is there, without holding it in memory."""
-        self._read(path, lambda: self._folder.get_file(path, str(local)))
+        if self._local:
+            self._read(path, lambda: shutil.copyfile(self._local_path(path), local))
+        else:
+            self._read(path, lambda: self._fs.get_file(self._path(path), str(local)))
 
     def exists(self, path: str) -> bool:
         """Whether the file is there, now."""
@@ -110,33 +116,43 @@ class Store:
 
     def list(self, folder: str) -> list[str]:
         """Paths of the files directly in the folder, sorted; none when the folder is not there."""
-        names = (posixpath.basename(name) for name in self._entries(folder, "file"))
-        return sorted(f"{folder}/{name}" for name in names if name and not atomic.is_temporary(name))
+        names = [entry.name for entry in self._entries(folder) if entry.kind == "file"]
+        return sorted(f"{folder}/{name}" for name in names if not atomic.is_temporary(name))
 
     def folders(self, folder: str) -> Sequence[str]:
         """Paths of the folders directly in the folder, sorted; they may be empty."""
-        names = (posixpath.basename(name.rstrip("/")) for name in self._entries(folder, "directory"))
-        return sorted(f"{folder}/{name}" for name in names)
+        return sorted(f"{folder}/{entry.name}" for entry in self._entries(folder) if entry.kind == "folder")
 
-    def _entries(self, folder: str, kind: str) -> Sequence[str]:
-        self._folder.fs.invalidate_cache()
+    def _entries(self, folder: str) -> Sequence[Entry]:
         try:
-            entries = self._read(folder, lambda: self._folder.ls(folder, detail=True))
+            return self._read(folder, (self._root / folder).entries)
         except FileNotFoundError:
             return []
-        return [entry["name"] for entry in entries if entry["type"] == kind]
 
     def remove(self, path: str) -> None:
         """Removes the file. It is no error when it is gone already."""
-        self._remove(path, lambda: self._folder.rm_file(path))
+        if self._local:
+            self._remove(path, self._local_path(path).unlink)
+        else:
+            self._remove(path, lambda: self._fs.rm_file(self._path(path)))
 
     def remove_tree(self, folder: str) -> None:
         """Removes the folder with everything in it. It is no error when it is gone already."""
-        self._folder.fs.invalidate_cache()
         if self._local:
             self._remove(folder, lambda: atomic.remove_tree(self._local_path(folder)))
-        else:
-            self._remove(folder, lambda: self._folder.rm(folder, recursive=True))
+            return
+        # File by file, because fsspec's recursive removal takes the names that it finds for globs.
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(self.remove, self._tree(folder)):
+                pass
+
+    def _tree(self, folder: str) -> Iterator[str]:
+        """Paths of all files below the folder."""
+        for entry in self._entries(folder):
+            if entry.kind == "folder":
+                yield from self._tree(f"{folder}/{entry.name}")
+            else:
+                yield f"{folder}/{entry.name}"
 
     def remove_temporary(self, folder: str) -> None:
         """Removes what killed writers left in the folder. Object stores have nothing of the kind."""
@@ -144,10 +160,13 @@ class Store:
             self._write(folder, lambda: atomic.remove_temporary(self._local_path(folder)))
 
     def _local_path(self, path: str) -> Path:
-        return Path(self._folder.resolve_paths(path))
+        return Path(self._path(path))
+
+    def _path(self, path: str) -> str:
+        return (self._root / path).path
 
     def _pipe(self, path: str, data: bytes, mode: str) -> None:
-        self._folder.pipe_file(path, data, mode=mode)
+        self._fs.pipe_file(self._path(path), data, mode=mode)
 
     def _create_object(self, put: Callable[[], None]) -> bool:
         """Runs a conditional put; False when the condition did not hold."""
@@ -167,8 +186,7 @@ class Store:
         raise OSError(errno.EAGAIN, "other writers of the same path kept getting in the way")
 
     def _info(self, path: str) -> dict[str, Any]:
-        self._folder.fs.invalidate_cache()
-        return cast("dict[str, Any]", self._read(path, lambda: self._folder.info(path)))
+        return self._read(path, (self._root / path).info)
 
     def _read(self, path: str, read: Callable[[], T]) -> T:
         try:

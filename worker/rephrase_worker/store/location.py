@@ -1,0 +1,176 @@
+"""A place on a file system: the file system and a path of its own, which are never glued together again.
+
+fsspec takes and gives URIs in many places, and parses them anew each time: `::` starts a chain, `?` a
+query, `~` a home, and `*`, `?` and `[` are globs, even where a file of that very name exists. All of
+these occur in names of files. So a URI is taken apart once, here, and from then on names are only ever
+appended to the path. Local files don't pass through fsspec at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+
+Kind = Literal["file", "folder", "link to nothing", "other"]
+"""What lies somewhere. "other" is a pipe, a socket or a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a folder holds under one name."""
+
+    name: str
+    kind: Kind
+    info: Mapping[str, Any]
+    """What the file system says about a file: `size`, and what `etag` needs."""
+    identity: tuple[int, int] | None = None
+    """Of a local folder, whatever links led to it: device and inode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file or folder, there or not. `uri` is its name for people, and what `parse` makes it from."""
+
+    fs: AbstractFileSystem
+    path: str
+    uri: str
+
+    @classmethod
+    def parse(cls, uri: str) -> Location:
+        """The place that a URI or a local path names; no character after the scheme means anything.
+
+        Raises ValueError when there is no such file system or it can't be made.
+        """
+        scheme = _SCHEME.match(uri)
+        if scheme is None or scheme[1] in LocalFileSystem.protocol:
+            local = uri if scheme is None else uri[scheme.end() :]
+            path = local if local.startswith("/") else posixpath.join(str(Path.cwd()), local)
+            path = path.rstrip("/") or "/"
+            return cls(LocalFileSystem(), path, path)
+        try:
+            kind = fsspec.get_filesystem_class(scheme[1])
+            # Listings are never cached: a twin's files have to be seen.
+            fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(uri))  # noqa: SLF001
+            path = kind._strip_protocol(uri)  # noqa: SLF001
+        except Exception as error:  # every file system has its own exceptions
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        fs.invalidate_cache()
+        return cls(fs, path, uri.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a file system of this machine, network file systems included."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path)
+
+    @property
+    def parent(self) -> Location:
+        """The folder that it lies in."""
+        if self.path == "/":
+            return self
+        cut = len(self.name) + 1
+        return Location(self.fs, self.path[:-cut] or "/", self.uri[:-cut] or "/")
+
+    def __truediv__(self, relative: str) -> Location:
+        """What lies below it under a relative path, whatever characters that holds."""
+        return Location(self.fs, _join(self.path, relative), _join(self.uri, relative))
+
+    def info(self) -> dict[str, Any]:
+        """What is known about it now, `type` (file, directory or other) and `size` among it.
+
+        Raises FileNotFoundError when nothing is there.
+        """
+        if self.is_local:
+            return _local_info(os.stat(self.path))  # noqa: PTH116
+        self.fs.invalidate_cache()
+        return cast("dict[str, Any]", self.fs.info(self.path))
+
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of what is there, links followed; None on object stores."""
+        if not self.is_local:
+            return None
+        status = os.stat(self.path)  # noqa: PTH116
+        return status.st_dev, status.st_ino
+
+    def kind(self) -> Kind | None:
+        """What is there now; None for nothing. Any error but absence is raised."""
+        try:
+            type_ = self.info()["type"]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # of a glob that was tried as a name
+                return None
+            raise
+        return _KINDS.get(type_, "other")
+
+    def entries(self) -> list[Entry]:
+        """What the folder holds, links followed. Every error is raised, that of one page of a listing too.
+
+        On object stores the zero-byte objects that stand for folders are left out. A folder without a
+        name is what S3 shows for two slashes in a row; nothing below it can be listed.
+        """
+        if self.is_local:
+            with os.scandir(self.path) as found:
+                return [_local_entry(entry) for entry in found]
+        self.fs.invalidate_cache()
+        entries = []
+        for info in self.fs.ls(self.path, detail=True):
+            kind = _KINDS.get(info["type"], "other")
+            path = str(info["name"])
+            if path.endswith("/") and (kind == "file" or path.rstrip("/") != self.path):
+                if kind == "file":
+                    continue
+                path = path.rstrip("/")
+            entries.append(Entry(posixpath.basename(path), kind, info))
+        return entries
+
+    def open(self) -> IO[bytes]:
+        """The file for reading, seekable."""
+        if self.is_local:
+            return open(self.path, "rb")  # noqa: PTH123
+        return cast("IO[bytes]", self.fs.open(self.path, "rb"))
+
+
+_KINDS: dict[str, Kind] = {"file": "file", "directory": "folder"}
+
+
+def _join(folder: str, relative: str) -> str:
+    return f"{folder}/{relative}" if folder != "/" else f"/{relative}"
+
+
+def _local_entry(entry: os.DirEntry[str]) -> Entry:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        # ELOOP: links that lead to each other. A file that vanished since it was listed is none either.
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+            raise
+        return Entry(entry.name, "link to nothing", {})
+    info = _local_info(status)
+    return Entry(entry.name, _KINDS.get(info["type"], "other"), info, (status.st_dev, status.st_ino))
+
+
+def _local_info(status: os.stat_result) -> dict[str, Any]:
+    if stat.S_ISDIR(status.st_mode):
+        type_ = "directory"
+    else:
+        type_ = "file" if stat.S_ISREG(status.st_mode) else "other"
+    return {"type": type_, "size": status.st_size, "mtime": status.st_mtime_ns}
