@@ -140,12 +140,12 @@ def test_credentials_of_no_kind_are_needed_to_see_that_a_plan_is_missing(tmp_pat
 
 
 BAD_FILES = {
-    "not-parquet.parquet": (b"hello, world" * 10, "text that starts with"),
+    "not-parquet.parquet": (b"hello, world" * 10, "text that is not JSON"),
     "cut.parquet": (b"PAR1" + b"x" * 40, "footer"),
     "empty.parquet": (b"", "an empty file"),
     "packed.parquet": (gzip.compress(b"hello"), "a gzip file"),
     "rows.jsonl": (b"PAR1" + b"\0" * 100, "a parquet file"),
-    "words.jsonl": (b"Call me Ishmael.\nSome years ago\n", "text that starts with"),
+    "words.jsonl": (b"Call me Ishmael.\nSome years ago\n", "text that is not JSON"),
     "array.json": (b'[{"text": "a"},\n{"text": "b"}]\n', "a JSON array"),
     "pretty.json": (b'{\n  "text": "a"\n}\n', "spread over several lines"),
     "wide.jsonl": ('{"text": "a"}\n'.encode("utf-16-le"), "JSON"),

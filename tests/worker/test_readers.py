@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from datatrove.data import Document
 from rephrase_worker.plan import Range, ShardPlan
 from rephrase_worker.source import inspection
 from rephrase_worker.source.files import find_files
+from rephrase_worker.source.opened import watched
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
 from tests.worker.builders import jsonl, write_jsonl, write_parquet
@@ -30,11 +32,11 @@ def source_of(path: Path, **settings: Any) -> Source:
 
 def shard_of(path: Path, start: int = 0, end: int | None = None, **settings: Any) -> ShardPlan:
     source = source_of(path, **settings)
-    root, found = find_files(source, source.uri)
-    with path.open("rb") as content:
-        file = inspection.inspect(found[0], content, source)
+    found = find_files(source, source.uri)
+    with watched(found.root / path.name, found.files[0].size) as content:
+        file = inspection.inspect(found.files[0], content, source)
     range_ = Range(file=file, start=start, end=end)
-    return ShardPlan(shard=0, root=root, ranges=[range_], documents=1, documents_exact=False)
+    return ShardPlan(shard=0, root=found.root.uri, ranges=[range_], documents=1, documents_exact=False)
 
 
 def error_of(document: Document) -> str | None:
@@ -130,7 +132,7 @@ def test_lone_surrogates_are_replaced_so_that_the_text_can_be_written(tmp_path: 
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "a\\ud800b \\ud83d\\ude00", "key": "\\udc00"}\n')
     (document,) = read(tmp_path / "a.jsonl", id_field="key")
     assert document.text == "a\ufffdb \U0001f600"
-    assert document.id == "\ufffd"
+    assert document.id == "\\udc00"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
@@ -204,10 +206,11 @@ def test_a_network_that_fails_is_not_the_files_fault(tmp_path: Path, monkeypatch
     write_jsonl(tmp_path / "a.jsonl", ["one"])
     shard = shard_of(tmp_path / "a.jsonl")
 
-    def fail(*args: object, **kwargs: object) -> None:
-        raise ConnectionResetError(104, "Connection reset by peer")
+    class Disconnected(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionResetError(104, "Connection reset by peer")
 
-    monkeypatch.setattr("rephrase_worker.source.lines.buffered", fail)
+    monkeypatch.setattr("rephrase_worker.store.location.Location.open", lambda self: Disconnected())
     with pytest.raises(WorkerError) as caught:
         list(ShardReader(shard, source_of(tmp_path / "a.jsonl")).run())
     assert caught.value.failure.reason is Reason.SOURCE_UNREADABLE

@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 def find(uri: Path | str, **settings: str) -> tuple[str, list[str]]:
     source = Source.model_validate({"uri": str(uri), **settings})
-    root, found = find_files(source, source.uri)
-    return root, [file.path for file in found]
+    found = find_files(source, source.uri)
+    return found.root.uri, [file.path for file in found.files]
 
 
 def test_a_folder_is_searched_for_files_of_known_suffixes(folder: Path) -> None:
@@ -44,8 +44,8 @@ def test_a_folder_is_searched_for_files_of_known_suffixes(folder: Path) -> None:
 
 
 def test_formats_go_by_suffix(folder: Path) -> None:
-    _, found = find_files(Source(uri=str(folder)), str(folder))
-    assert [(file.format, file.compression) for file in found] == [
+    found = find_files(Source(uri=str(folder)), str(folder))
+    assert [(file.format, file.compression) for file in found.files] == [
         ("parquet", None),
         ("jsonl", None),
         ("jsonl", "zstd"),

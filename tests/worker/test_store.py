@@ -203,8 +203,8 @@ def check_odd_name(store: Store, name: str, local: Path) -> None:
     assert store.size(f"{name}/{name}") == 5
     assert store.list(name) == sorted([f"{name}/{name}", f"{name}/put"])
     assert store.folders(name) == [f"{name}/deep"]
-    with store.open(f"{name}/{name}") as file:
-        assert file.read() == b"first"
+    store.fetch(f"{name}/{name}", local)
+    assert local.read_bytes() == b"first"
     store.replace(f"{name}/{name}", b"third")
     assert Store(store.uri).read(f"{name}/{name}") == b"third"
     store.remove(f"{name}/put")

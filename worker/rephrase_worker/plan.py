@@ -8,7 +8,23 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from rephrase_worker.spec import Contract
+
+Format = Literal["parquet", "jsonl"]
+Compression = Literal["gzip", "zstd", "bz2", "xz"]
+
+SKIPPED_LISTED = 10_000
+SKIPPED_SHOWN = 20
+"""Skipped paths that the listing and the plan's summary name; both have the count of all."""
+
+
+class SkippedPath(Contract):
+    """A file or folder below the source that is not read. A folder's path ends with a slash."""
+
+    path: str
+    reason: str
 
 
 class SourceFile(Contract):
@@ -16,8 +32,8 @@ class SourceFile(Contract):
 
     path: str
     """Relative to `SourceListing.root`; the `source_file` of its samples."""
-    format: Literal["parquet", "jsonl"]
-    compression: Literal["gzip", "zstd"] | None = None
+    format: Format
+    compression: Compression | None = None
     """Of JSONL. A compressed file can't be split: it is one range."""
     size: int
     etag: str
@@ -32,10 +48,15 @@ class SourceListing(Contract):
 
     schema_version: Literal[1] = 1
     root: str
-    """Folder that the files' paths start from, with protocol."""
+    """Folder that the files' paths start from, with protocol: `Location.parse` gives the
+    same file system and path again."""
     revision: str | None = None
     model_revision: str | None = None
     files: list[SourceFile]
+    skipped_files: int = 0
+    """Files and whole folders that were passed over."""
+    skipped: list[SkippedPath] = Field(default_factory=list)
+    """The first `SKIPPED_LISTED` of them."""
 
 
 class Range(Contract):
@@ -75,5 +96,8 @@ class Plan(Contract):
     documents_exact: bool
     files: int
     bytes: int
+    skipped_files: int = 0
+    skipped: list[SkippedPath] = Field(default_factory=list)
+    """The first `SKIPPED_SHOWN`."""
     source_revision: str | None = None
     model_revision: str | None = None

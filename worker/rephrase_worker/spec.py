@@ -37,6 +37,9 @@ PROGRESS_LIMIT_BYTES = 64 * 1024
 TERMINATION_LIMIT_BYTES = 2 * 1024
 """Most that the operator reads of `/progress`, and most that a worker writes as termination message."""
 
+SKIPPED_CHARACTERS = 300
+"""Most that a plan's report says of what was passed over."""
+
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -415,6 +418,10 @@ class PlanReport(Contract):
     bytes: int = 0
     model_revision: str | None = None
     source_revision: str | None = None
+    skipped_files: int = 0
+    """Files and whole folders below the source that are not read."""
+    skipped: str | None = None
+    """The first of them with the reasons, in at most `SKIPPED_CHARACTERS`."""
     failure: Failure | None = None
 
 

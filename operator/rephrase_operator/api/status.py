@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from rephrase_worker.spec import SKIPPED_CHARACTERS
+
 Message = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(max_length=256)]
 
@@ -81,6 +83,14 @@ class PlanSummary(Part):
     shards: int = Field(description="Shards of the job; one worker pod each.")
     documents: int = Field(description="Documents of the source.")
     documents_exact: bool = Field(default=True, description="False: documents is an estimate.")
+    skipped_files: int = Field(
+        default=0, description="Files and folders below the source that are not read, and no documents."
+    )
+    skipped: str | None = Field(
+        default=None,
+        max_length=SKIPPED_CHARACTERS,
+        description="The first of them, with the reasons. The plan at the destination names them all.",
+    )
     files: int = Field(default=0, description="Files of the source.")
     bytes: int = Field(default=0, description="Size of the source in bytes.")
     model_revision: Word | None = Field(default=None, description="Commit that the model is pinned to.")

@@ -22,6 +22,8 @@ def plan(draft: Draft) -> None:
         return
     about = "" if report.documents_exact else "about "
     message = f"{report.shards} shards, {about}{report.documents} documents in {report.files} files."
+    if report.skipped_files:
+        message += f" Passed over: {report.skipped_files}: {report.skipped}."
     draft.set(plan=PlanSummary(**report.model_dump(include=set(PlanSummary.model_fields))))
     draft.condition(ConditionType.PLANNED, True, ConditionReason.PLANNED, message)
     draft.phase(Phase.RUNNING, f"Planned {message}")

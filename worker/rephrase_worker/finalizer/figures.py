@@ -6,6 +6,7 @@ from rephrase_worker import layout
 from rephrase_worker.intervals import shortened
 from rephrase_worker.manifests import Account, PromptTotals
 from rephrase_worker.plan import Plan
+from rephrase_worker.source import names
 from rephrase_worker.spec import Recipe
 
 _SHOWN_CHARACTERS = 1_000
@@ -52,8 +53,16 @@ def recipe_facts(recipe: Recipe, plan: Plan) -> list[tuple[str, str]]:
         ("Sampling", ", ".join(f"{name} {value}" for name, value in sampling.items())),
         ("Outputs per document and prompt", str(recipe.sampling.rollouts)),
         ("Recipe", recipe.hash),
+        ("Not read of the source", skipped_note(plan)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def skipped_note(plan: Plan) -> str | None:
+    """How much lies in the source that was not read, and the first of it with the reasons."""
+    if not plan.skipped_files:
+        return None
+    return f"{number(plan.skipped_files)}: {names.summary(plan.skipped, plan.skipped_files)}"
 
 
 def missing_note(account: Account) -> str | None:

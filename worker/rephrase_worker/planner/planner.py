@@ -13,18 +13,14 @@ from pydantic import ValidationError
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_listing, read_plan
-from rephrase_worker.plan import Plan, SourceFile, SourceListing
-from rephrase_worker.planner.pinning import SIMULATED_MODEL, model_folder, pin_dataset, pin_model
+from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
+from rephrase_worker.planner.listing import list_source
 from rephrase_worker.planner.sharding import shard, total_documents
-from rephrase_worker.rendering.check import check_prompts
-from rephrase_worker.source import inspection
-from rephrase_worker.source.files import FoundFile, find_files, open_filesystem
-from rephrase_worker.spec import EngineSettings, PlanReport, Reason, Recipe, Source, WorkerError
+from rephrase_worker.source import names
+from rephrase_worker.spec import SKIPPED_CHARACTERS, EngineSettings, PlanReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
-from rephrase_worker.store.errors import planning_exit_code
 
 _THREADS = 16
-"""Footers are small and far away: reading them is waiting."""
 
 
 def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
@@ -48,7 +44,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     if not store.exists(layout.PLAN):
         # All that the user can get wrong is found before the destination is claimed: a job that fails here
         # leaves nothing behind that would stand in the way of its corrected successor.
-        listing = None if store.exists(layout.SOURCE_LISTING) else _list_source(recipe, engine)
+        listing = None if store.exists(layout.SOURCE_LISTING) else list_source(recipe, engine)
         claimed = _claim(store, recipe)
         if listing is not None:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())
@@ -62,7 +58,13 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         bytes=frozen.bytes,
         model_revision=frozen.model_revision,
         source_revision=frozen.source_revision,
+        skipped_files=frozen.skipped_files,
+        skipped=_cut(names.summary(frozen.skipped, frozen.skipped_files)) or None,
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SKIPPED_CHARACTERS else text[: SKIPPED_CHARACTERS - 1] + "…"
 
 
 def _claim(store: Store, recipe: Recipe) -> Recipe:
@@ -128,47 +130,6 @@ def _differences(one: Recipe, other: Recipe) -> str:
     )
 
 
-def _list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
-    """The source's files as they are now, pinned; the model pinned with them, and its prompts tried."""
-    uri, revision = pin_dataset(recipe.source)
-    root, found = find_files(recipe.source, uri)
-    files = _inspect_all(root, found, recipe.source)
-    if not any(file.documents for file in files):
-        raise WorkerError(
-            Reason.SOURCE_NOT_FOUND,
-            f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
-        )
-    model_revision = pin_model(recipe.model)
-    if recipe.model.name != SIMULATED_MODEL and (engine is None or engine.backend == "vllm"):
-        check_prompts(recipe, engine, model_folder(recipe.model, model_revision))
-    return SourceListing(root=root, revision=revision, model_revision=model_revision, files=files)
-
-
-def _inspect_all(root: str, found: list[FoundFile], source: Source) -> list[SourceFile]:
-    """Looks into all files at once. The error that is raised is that of the first bad file in order."""
-
-    def inspect(file: FoundFile) -> SourceFile:
-        fs, path = open_filesystem(f"{root.rstrip('/')}/{file.path}")
-        try:
-            with fs.open(path, "rb") as content:
-                return inspection.inspect(file, content, source)
-        except OSError as error:
-            raise WorkerError(
-                Reason.SOURCE_UNREADABLE,
-                f"{root}/{file.path} can't be read: {type(error).__name__}: {error}. Check the network and "
-                "the worker's credentials.",
-                exit_code=planning_exit_code(error),
-            ) from error
-
-    with ThreadPoolExecutor(min(_THREADS, len(found))) as pool:
-        pending = [pool.submit(inspect, file) for file in found]
-        try:
-            return [future.result() for future in pending]
-        finally:
-            for future in pending:
-                future.cancel()
-
-
 def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None:
     """Writes one plan a shard, and the summary last."""
     shards = shard(listing, recipe)
@@ -186,6 +147,8 @@ def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None
         documents_exact=exact,
         files=len(listing.files),
         bytes=sum(file.size for file in listing.files),
+        skipped_files=listing.skipped_files,
+        skipped=listing.skipped[:SKIPPED_SHOWN],
         source_revision=listing.revision,
         model_revision=listing.model_revision,
     )

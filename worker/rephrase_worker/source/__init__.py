@@ -1,5 +1,6 @@
 """The source: which files it has, what is in them, and the documents of one shard.
 
-Planning uses `files` and `inspection`; generating uses `reader`, over `parquet` and `jsonl`. What a line and
-a document are is in `lines`, for both.
+Planning finds files (`files`, by `pattern` and `names`) and looks into them (`inspection`, `kinds`);
+generating uses `reader`, over `parquet` and `jsonl`. Both open files through `opened` and `decompress`, and
+what a line and a document are is in `lines` and `ids`, for both.
 """

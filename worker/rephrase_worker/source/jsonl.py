@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import IO, Literal
 
-from rephrase_worker.plan import Range
-from rephrase_worker.source import lines
+from rephrase_worker.plan import Compression, Range
+from rephrase_worker.source import ids, lines
+from rephrase_worker.source.decompress import CompressedStream, buffered
+from rephrase_worker.source.opened import WatchedFile
 from rephrase_worker.source.row import Row
 from rephrase_worker.spec import Source
 
 _SKIP_BYTES = 1 << 20
 
 
-def plain_rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
+def plain_rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row]:
     """Documents whose line's first byte lies in the range. Position: offset of that byte."""
-    with lines.buffered(file) as stream:
+    with buffered(file) as stream:
         position = _first_line(stream, range_.start)
         while range_.end is None or position < range_.end:
             line = stream.readline()
             if not line:
                 return
-            content = lines.content(line, first_of_file=position == 0)
+            content = lines.content(line)
             if content:
                 yield _row(position, content, source)
             position += len(line)
@@ -42,11 +43,11 @@ def _first_line(stream: io.BufferedReader, start: int) -> int:
     return position
 
 
-def compressed_rows(file: IO[bytes], compression: Literal["gzip", "zstd"], source: Source) -> Iterator[Row]:
+def compressed_rows(file: WatchedFile, compression: Compression, source: Source) -> Iterator[Row]:
     """All documents of a compressed file. Position: line number from 0, blank lines counted."""
-    with lines.decompressed(file, compression) as stream:
+    with buffered(CompressedStream(file, compression)) as stream:
         for number, line in enumerate(lines.lines(stream)):
-            content = lines.content(line, first_of_file=number == 0)
+            content = lines.content(line)
             if content:
                 yield _row(number, content, source)
 
@@ -55,11 +56,8 @@ def _row(position: int, content: bytes, source: Source) -> Row:
     id_ = None
     try:
         record = lines.parse(content)
-        id_ = _id(record.get(source.id_field)) if source.id_field is not None else None
+        if source.id_field is not None:
+            id_ = ids.of_json(record.get(source.id_field), content, source.id_field)
         return Row(position, id_, lines.text_of(record, source.text_field), None)
     except lines.UnusableDocumentError as error:
         return Row(position, id_, "", str(error))
-
-
-def _id(value: object) -> str | None:
-    return None if value is None else lines.without_surrogates(str(value))

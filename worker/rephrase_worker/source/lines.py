@@ -9,12 +9,17 @@ import codecs
 import io
 import json
 from collections.abc import Iterator
-from typing import IO, Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
-import pyarrow as pa
 
-_BUFFER_BYTES = 1 << 20
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A JSON number as it stands in the line, NaN and Infinity included."""
+
+    text: str
 
 
 class UnusableDocumentError(ValueError):
@@ -25,42 +30,47 @@ class UnusableDocumentError(ValueError):
         self.code = code
 
 
-def buffered(file: IO[bytes]) -> io.BufferedReader:
-    """The file with fast readline: that of fsspec's own files is slow. Closing it closes the file."""
-    return io.BufferedReader(cast("io.RawIOBase", file), _BUFFER_BYTES)
-
-
-def decompressed(file: IO[bytes], compression: Literal["gzip", "zstd"]) -> io.BufferedReader:
-    """The decompressed content, all members or frames. Raises OSError when it is broken or cut off."""
-    stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
-    return io.BufferedReader(stream, _BUFFER_BYTES)
-
-
 def lines(file: io.BufferedReader) -> Iterator[bytes]:
     """The lines from the current place on, with their line ends."""
     return iter(file.readline, b"")
 
 
-def content(line: bytes, *, first_of_file: bool) -> bytes:
-    """The line without white space around it, and without the byte order mark that may start a file.
+def content(line: bytes) -> bytes:
+    """The line without white space around it and without a byte order mark. Empty: it is no document.
 
-    Empty for a blank line, which is no document.
+    The mark starts a file, and so stands anywhere in one that was joined from several.
     """
-    if first_of_file:
-        line = line.removeprefix(codecs.BOM_UTF8)
-    return line.strip()
+    line = line.strip()
+    while line.startswith(codecs.BOM_UTF8):
+        line = line[len(codecs.BOM_UTF8) :].lstrip()
+    return line
 
 
 def parse(line: bytes) -> dict[str, Any]:
     """The object that a line holds. Raises UnusableDocumentError.
 
-    orjson is strict; what it refuses is tried again with the standard library, which lets NaN and
-    escaped lone surrogates pass: both occur in the wild, next to text that is fine.
+    orjson is strict; what it refuses is tried again with the standard library, which lets NaN, numbers of
+    any size and escaped lone surrogates pass: all occur in the wild, next to text that is fine.
     """
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        value = _parse_leniently(line)
+        return parse_exactly(line)
+    return _object(value)
+
+
+def parse_exactly(line: bytes) -> dict[str, Any]:
+    """As `parse`, with every number as its text, because no type of Python's holds them all."""
+    try:
+        value = json.loads(line.decode(), parse_int=Number, parse_float=Number, parse_constant=Number)
+    except UnicodeDecodeError as error:
+        raise UnusableDocumentError("not_utf8", f"byte {error.start} of the line is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UnusableDocumentError("invalid_json", f"the line is not JSON ({error})"[:200]) from error
+    return _object(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnusableDocumentError(
             "not_an_object", f"the line holds a JSON {_json_type(value)}, not an object"
@@ -84,11 +94,6 @@ def checked(text: str) -> str:
     """The text with lone surrogates replaced, which UTF-8 can't hold. Raises when it is blank."""
     if not text or text.isspace():
         raise UnusableDocumentError("empty_text", "the text is empty")
-    return without_surrogates(text)
-
-
-def without_surrogates(text: str) -> str:
-    """The text with every lone surrogate replaced by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -96,18 +101,9 @@ def without_surrogates(text: str) -> str:
     return text
 
 
-def _parse_leniently(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        raise UnusableDocumentError("not_utf8", f"byte {error.start} of the line is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise UnusableDocumentError("invalid_json", f"the line is not JSON ({error})"[:200]) from error
-
-
 def _json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Number):
         return "number"
     return {str: "string", list: "array", dict: "object", type(None): "null"}[type(value)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rephrase_worker.plan import Range
-from rephrase_worker.source import lines
+from rephrase_worker.source import ids, lines
+from rephrase_worker.source.opened import BrokenFileError, WatchedFile
 from rephrase_worker.source.row import Row
 from rephrase_worker.spec import Source
 
@@ -17,11 +16,16 @@ _BATCH_ROWS = 64
 _BUFFER_BYTES = 4 << 20
 
 
-def rows(file: IO[bytes], range_: Range, source: Source) -> Iterator[Row]:
-    """The range's rows; only their row groups and the columns of text and id are read. Position: the row."""
+def open_parquet(file: WatchedFile) -> pq.ParquetFile:
+    """The file with its footer read; the checksums of its pages, where it has them, are verified."""
     # Without pre-buffering and with a buffer size, a column chunk is streamed instead of loaded whole.
-    parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
-    columns = [source.text_field] + ([source.id_field] if source.id_field is not None else [])
+    return pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+
+
+def rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row]:
+    """The range's rows; only their row groups and the columns of text and id are read. Position: the row."""
+    parquet = open_parquet(file)
+    columns = list(dict.fromkeys([source.text_field, source.id_field or source.text_field]))
     first = 0
     for group in range(parquet.num_row_groups):
         count = parquet.metadata.row_group(group).num_rows
@@ -40,38 +44,29 @@ def _group_rows(
         stop = batch.num_rows if range_.end is None else min(batch.num_rows, range_.end - position)
         if start < stop:
             part = batch.slice(start, stop - start)
-            texts = _values(part.column(source.text_field))
-            ids = (
-                _values(part.column(source.id_field))
+            texts = ids.bytes_of(part.column(source.text_field))
+            found = (
+                ids.of_column(part.column(source.id_field))
                 if source.id_field is not None
                 else [None] * part.num_rows
             )
-            for offset, (text, id_) in enumerate(zip(texts, ids, strict=True)):
+            for offset, (text, id_) in enumerate(zip(texts, found, strict=True)):
                 yield _row(position + start + offset, id_, text, source)
         position += batch.num_rows
         if range_.end is not None and position >= range_.end:
             return
+    if position - first != parquet.metadata.row_group(group).num_rows:
+        raise BrokenFileError(
+            f"row group {group} has {position - first} rows and its footer says "
+            f"{parquet.metadata.row_group(group).num_rows}"
+        )
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Python values, strings as bytes: invalid UTF-8 occurs in parquet files and must not end the batch."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if (
-        pa.types.is_string(column.type)
-        or pa.types.is_large_string(column.type)
-        or pa.types.is_string_view(column.type)
-    ):
-        column = column.cast(pa.large_binary())
-    return list(column.to_pylist())
-
-
-def _row(position: int, id_: Any, text: Any, source: Source) -> Row:
-    name = id_.decode(errors="replace") if isinstance(id_, bytes) else None if id_ is None else str(id_)
+def _row(position: int, id_: str | None, text: bytes | None, source: Source) -> Row:
     try:
-        return Row(position, name, _text(text, source.text_field), None)
+        return Row(position, id_, _text(text, source.text_field), None)
     except lines.UnusableDocumentError as error:
-        return Row(position, name, "", str(error))
+        return Row(position, id_, "", str(error))
 
 
 def _text(value: bytes | None, field: str) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any, cast
+from typing import Any
 
-import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
 from rephrase_worker.source import jsonl, parquet
-from rephrase_worker.source.files import etag, is_undecodable, open_filesystem
+from rephrase_worker.source.files import etag, open_location
+from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, watched
 from rephrase_worker.source.row import Row
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
+from rephrase_worker.store.location import Location
 
 
 class ShardReader(PipelineStep):
@@ -50,8 +51,9 @@ class ShardReader(PipelineStep):
         """The shard's documents. Rank and world size mean nothing here: the plan says what is read."""
         if data is not None:
             yield from data
+        root = open_location(self._shard.root)
         for range_ in self._shard.ranges:
-            rows = _read(self._shard.root, range_, self._source)
+            rows = _read(root, range_, self._source)
             for row in islice(rows, range_.max_documents):
                 yield _document(range_.file.path, row)
 
@@ -63,52 +65,52 @@ def _document(path: str, row: Row) -> Document:
     return Document(text=row.text, id=row.id or f"{path}:{row.position}", metadata=metadata)
 
 
-def _read(root: str, range_: Range, source: Source) -> Iterator[Row]:
+def _read(root: Location, range_: Range, source: Source) -> Iterator[Row]:
     planned = range_.file
-    uri = f"{root.rstrip('/')}/{planned.path}"
-    with _open_as_planned(uri, planned) as file:
-        try:
+    location = root / planned.path
+    _require_unchanged(location, planned)
+    try:
+        with watched(location, planned.size) as file:
             if planned.format == "parquet":
                 yield from parquet.rows(file, range_, source)
             elif planned.compression is None:
                 yield from jsonl.plain_rows(file, range_, source)
             else:
                 yield from jsonl.compressed_rows(file, planned.compression, source)
-        except (pa.ArrowException, OSError) as error:
-            if not is_undecodable(error):
-                raise _unreachable(uri, error) from error
-            raise WorkerError(
-                Reason.SOURCE_UNREADABLE,
-                f"{uri} can't be decoded: {type(error).__name__}: {error}. Replace the file by a sound copy "
-                "and start a new job; the other shards are not affected.",
-            ) from error
-
-
-def _open_as_planned(uri: str, planned: SourceFile) -> IO[bytes]:
-    """Opens the file after making sure, with fresh information, that it is the one that was planned."""
-    fs, path = open_filesystem(uri)
-    try:
-        info = fs.info(path)
-        if int(info["size"]) != planned.size or etag(info) != planned.etag:
-            raise WorkerError(
-                Reason.SOURCE_CHANGED,
-                f"{uri} has changed since the job was planned ({planned.size} bytes then, {info['size']} "
-                "now). Restore the file, or start a new job on the new content.",
-            )
-        return cast("IO[bytes]", fs.open(path, "rb"))
-    except FileNotFoundError as error:
+    except BrokenFileError as error:
         raise WorkerError(
-            Reason.SOURCE_CHANGED, f"{uri} was there when the job was planned and is gone. Restore the file."
+            Reason.SOURCE_UNREADABLE,
+            f"{location.uri} can't be decoded: {error}. Replace the file by a sound copy and start a new "
+            "job; the other shards are not affected.",
         ) from error
-    except OSError as error:
-        raise _unreachable(uri, error) from error
+    except UnreachableFileError as error:
+        raise _unreachable(location, error.cause) from error
 
 
-def _unreachable(uri: str, error: BaseException) -> WorkerError:
+def _require_unchanged(location: Location, planned: SourceFile) -> None:
+    """Makes sure, with fresh information, that the file is the one that was planned."""
+    try:
+        info = location.info()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WorkerError(
+            Reason.SOURCE_CHANGED,
+            f"{location.uri} was there when the job was planned and is gone. Restore the file.",
+        ) from error
+    except Exception as error:  # every file system has its own exceptions
+        raise _unreachable(location, error) from error
+    if info.get("size") != planned.size or etag(info) != planned.etag:
+        raise WorkerError(
+            Reason.SOURCE_CHANGED,
+            f"{location.uri} has changed since the job was planned ({planned.size} bytes then, "
+            f"{info.get('size')} now). Restore the file, or start a new job on the new content.",
+        )
+
+
+def _unreachable(location: Location, error: BaseException) -> WorkerError:
     """The network or the credentials of this node: another attempt may do better, so this is retried."""
     return WorkerError(
         Reason.SOURCE_UNREADABLE,
-        f"{uri} can't be read: {type(error).__name__}: {error}. "
+        f"{location.uri} can't be read: {type(error).__name__}: {error}. "
         "Check the network and the worker's credentials.",
         exit_code=ExitCode.INTERNAL,
     )

@@ -1,8 +1,8 @@
 """The destination: files that appear whole or not at all, and are never overwritten.
 
 `location` keeps file systems and paths apart, `store` is the folder on any of them, `atomic` how local ones
-create files, `errors` what a failure means, `patience` how long a failing operation is tried again, `parallel`
-many operations at once.
+create files, `errors` what a failure means, `patience` how long a failing operation is tried again,
+`parallel` many operations at once.
 """
 
 from rephrase_worker.store.patience import Patience

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,6 +19,7 @@ from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import atomic
 from rephrase_worker.store.errors import planning_exit_code, store_code
 from rephrase_worker.store.location import Entry, Location
+from rephrase_worker.store.parallel import in_parallel
 from rephrase_worker.store.patience import Patience
 
 _CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -142,9 +142,7 @@ class Store:
             self._remove(folder, lambda: atomic.remove_tree(self._local_path(folder)))
             return
         # File by file, because fsspec's recursive removal takes the names that it finds for globs.
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in pool.map(self.remove, self._tree(folder)):
-                pass
+        in_parallel(_THREADS, self.remove, self._tree(folder))
 
     def _tree(self, folder: str) -> Iterator[str]:
         """Paths of all files below the folder."""

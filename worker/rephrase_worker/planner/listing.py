@@ -1,0 +1,109 @@
+"""The frozen listing: the source's files as they are now, each looked into, and what is passed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rephrase_worker.plan import SKIPPED_LISTED, SkippedPath, SourceFile, SourceListing
+from rephrase_worker.planner.pinning import SIMULATED_MODEL, model_folder, pin_dataset, pin_model
+from rephrase_worker.rendering.check import check_prompts
+from rephrase_worker.source import inspection, names
+from rephrase_worker.source.files import FoundFile, FoundFiles, find_files
+from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, watched
+from rephrase_worker.spec import EngineSettings, Reason, Recipe, Source, WorkerError
+from rephrase_worker.store.errors import planning_exit_code
+from rephrase_worker.store.location import Location
+
+_THREADS = 16
+"""Footers are small and far away: reading them is waiting."""
+
+log = logging.getLogger(__name__)
+
+_Inspected = SourceFile | inspection.NotDocumentsError
+
+
+def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
+    """The source's files, pinned; the model pinned with them, and its prompts tried.
+
+    Raises WorkerError: SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_FORMAT, TEXT_FIELD_MISSING and
+    MODEL_NOT_FOUND.
+    """
+    uri, revision = pin_dataset(recipe.source)
+    found = find_files(recipe.source, uri)
+    _say(found.skipped)
+    files, metadata = _inspect_all(found, recipe.source)
+    if not any(file.documents for file in files):
+        raise WorkerError(
+            Reason.SOURCE_NOT_FOUND,
+            f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
+        )
+    _say(metadata)
+    skipped = sorted([*found.skipped, *metadata], key=lambda one: one.path)
+    model_revision = pin_model(recipe.model)
+    if recipe.model.name != SIMULATED_MODEL and (engine is None or engine.backend == "vllm"):
+        check_prompts(recipe, engine, model_folder(recipe.model, model_revision))
+    return SourceListing(
+        root=found.root.uri,
+        revision=revision,
+        model_revision=model_revision,
+        files=files,
+        skipped_files=len(skipped),
+        skipped=skipped[:SKIPPED_LISTED],
+    )
+
+
+def _say(skipped: list[SkippedPath]) -> None:
+    if skipped:
+        log.warning("passed over in the source: %d: %s", len(skipped), names.summary(skipped, len(skipped)))
+
+
+def _inspect_all(found: FoundFiles, source: Source) -> tuple[list[SourceFile], list[SkippedPath]]:
+    """Looks into all files at once. The error that is raised is that of the first bad file in order.
+
+    JSON lies beside data for all kinds of purposes. Where other files are documents, what is none and
+    does not even name the text field is passed over; else it is an error like any other.
+    """
+    with ThreadPoolExecutor(min(_THREADS, len(found.files))) as pool:
+        pending = [pool.submit(_inspect, found.root, file, source) for file in found.files]
+        try:
+            inspected: Sequence[_Inspected] = [future.result() for future in pending]
+        finally:
+            for future in pending:
+                future.cancel()
+    files = [one for one in inspected if isinstance(one, SourceFile)]
+    errors = [one for one in inspected if isinstance(one, inspection.NotDocumentsError)]
+    if errors and not any(file.documents for file in files):
+        raise errors[0]
+    metadata = [
+        SkippedPath(path=file.path, reason=names.METADATA)
+        for file, one in zip(found.files, inspected, strict=True)
+        if isinstance(one, inspection.NotDocumentsError)
+    ]
+    return files, metadata
+
+
+def _inspect(root: Location, file: FoundFile, source: Source) -> _Inspected:
+    """The file, or for JSON that may be anything the reason why it holds no documents."""
+    location = root / file.path
+    try:
+        with watched(location, file.size) as content:
+            return inspection.inspect(file, content, source)
+    except inspection.NotDocumentsError as error:
+        if file.asked_for or error.names_text or not names.may_be_metadata(file.path):
+            raise
+        return error
+    except BrokenFileError as error:
+        what = f"decompressed as {file.compression}" if file.compression else f"read as {file.format}"
+        raise WorkerError(
+            Reason.SOURCE_FORMAT,
+            f"{file.path} can't be {what}, it may be cut off, damaged or encrypted ({error}). Replace it by "
+            "a sound copy, or narrow source.uri down.",
+        ) from error
+    except UnreachableFileError as error:
+        raise WorkerError(
+            Reason.SOURCE_UNREADABLE,
+            f"{location.uri} can't be read: {error}. Check the network and the worker's credentials.",
+            exit_code=planning_exit_code(error.cause),
+        ) from error

@@ -1,0 +1,127 @@
+"""A source file that is open, and whose fault it is when reading it fails.
+
+Libraries raise anything over broken files: errors of their own, ValueError, KeyError, even MemoryError.
+Network and storage do so too. The one is final and the other worth another attempt, and the class of an
+error does not tell them apart; where it was raised does. So the file remembers what reading its bytes
+has raised, and everything else is about what the bytes are.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+import pyarrow as pa
+
+from rephrase_worker.source.decompress import ZstdError
+from rephrase_worker.spec import WorkerError
+from rephrase_worker.store.location import Location
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_MESSAGE_CHARACTERS = 200
+
+log = logging.getLogger(__name__)
+
+
+class BrokenFileError(Exception):
+    """The content is not what it should be. The message never quotes it."""
+
+
+class UnreachableFileError(Exception):
+    """The bytes could not be had: network, storage, permissions. The cause is the error itself."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.cause = cause
+
+
+class WatchedFile(io.RawIOBase):
+    """A file that remembers which error reading its bytes has raised."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._size = size
+        self.failure: Exception | None = None
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fills the buffer as far as the file goes."""
+        with memoryview(buffer).cast("B") as view:
+            data = self.read(len(view))
+            view[: len(data)] = data
+            return len(data)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """This many bytes, less only at the end of the file."""
+        position = self._file.tell()
+        # Broken files ask for exabytes, and the memory for them would be taken before anything is read.
+        left = max(0, self._size - position)
+        wanted = left if size is None or size < 0 else min(size, left)
+        try:
+            return self._file.read(wanted)
+        except Exception as error:  # every file system has its own exceptions
+            self.failure = error
+            raise
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves to a place; one before the start is the caller's error, not the file's."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The current place."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Closes the file below as well."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+@contextmanager
+def watched(location: Location, size: int) -> Iterator[WatchedFile]:
+    """The file, open for reading.
+
+    Whatever is raised while it is open leaves as UnreachableFileError or BrokenFileError, but for
+    WorkerError, which passes.
+    """
+    try:
+        file = WatchedFile(location.open(), size)
+    except Exception as error:  # every file system has its own exceptions
+        raise UnreachableFileError(error) from error
+    try:
+        with file:
+            yield file
+    except (WorkerError, BrokenFileError):
+        raise
+    except Exception as error:  # libraries raise anything over a broken file
+        if file.failure is not None:
+            raise UnreachableFileError(file.failure) from error
+        log.info("%s can't be decoded", location.uri, exc_info=error)
+        raise BrokenFileError(_sentence(error)) from error
+
+
+_SAYS_WHAT = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError, ZstdError)
+"""Errors whose messages are about formats. Those of others may quote the content."""
+
+
+def _sentence(error: Exception) -> str:
+    name = type(error).__name__
+    if not isinstance(error, _SAYS_WHAT):
+        return name
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return f"{name}: {text}"[:_MESSAGE_CHARACTERS]
