@@ -111,7 +111,7 @@ def test_shards_that_failed_are_missing_and_keep_their_segments_for_a_retry(tmp_
     assert report.samples_missing == 80 - done
     for totals in account.prompts.values():
         assert totals.planned == 40 == totals.text + totals.error + totals.missing
-    assert "2 of 4 shards did not finish: 1, 3." in derived(recipe)[layout.CARD].decode()
+    assert "The shards that did not finish: 1, 3." in derived(recipe)[layout.CARD].decode()
     assert files_in(recipe.output.uri + "/" + layout.SEGMENTS).pop().startswith("shard-00001/")
 
 
@@ -227,7 +227,9 @@ def test_the_card_configures_every_prompt_that_has_files(tmp_path: Path) -> None
     finalize(recipe)
     content = derived(recipe)[layout.CARD].decode()
     assert yaml.safe_load(content.split("---\n")[1]) == {
+        "pretty_name": "job",
         "tags": ["synthetic", "rephrased"],
+        "size_categories": ["n<1K"],
         "configs": [
             {"config_name": "faq", "data_files": "faq/*.parquet"},
             {"config_name": "math", "data_files": "math/*.parquet"},
@@ -280,9 +282,11 @@ def test_however_many_shards_are_missing_they_are_counted_and_named(tmp_path: Pa
     assert (account.missing_shards, account.missing_shard_numbers) == (len(missing), numbers)
     assert account.unfinished_files == len(missing)
     assert account.unfinished_file_numbers == {"faq": numbers}
-    sentence = f"{len(missing):,} of 10,000 shards did not finish: {numbers[:300].replace(',', ', ')}"
+    sentence = f"{len(missing):,} of 10,000 shards did not finish."
+    which = f"The shards that did not finish: {numbers[:200].replace(',', ', ')}"
     for text in (card(recipe, plan, account), report(recipe, plan, account)):
         assert sentence in text
+        assert which in text
         assert ("_rephrase/account.json names all of them" in text) == (name == "every other")
     final = finalizer.report_of(account)
     assert final.missing_shards == len(missing)

@@ -2,64 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from huggingface_hub import DatasetCard, DatasetCardData
 
 from rephrase_worker import layout
 from rephrase_worker.finalizer import figures
 from rephrase_worker.manifests import Account
 from rephrase_worker.plan import Plan
-from rephrase_worker.spec import Recipe
+from rephrase_worker.spec import Prompt, Recipe
 
-_ACCOUNT = (
-    "Every planned sample is a row with a text, a row with an error (its `text` is null), "
-    "or missing with its shard."
+_TEMPLATE = Path(__file__).with_name("templates") / "card.md"
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+    (10_000_000_000, "1B<n<10B"),
+    (100_000_000_000, "10B<n<100B"),
+    (1_000_000_000_000, "100B<n<1T"),
 )
+"""The Hub's own categories, by the rows that they end below."""
 
 
 def card(recipe: Recipe, plan: Plan, account: Account) -> str:
     """The card's Markdown. Its front matter names one configuration a prompt, for `datasets.load_dataset`."""
-    prompts = f"{len(recipe.prompts)} prompt{'s' if len(recipe.prompts) > 1 else ''}"
-    summary = (
-        f"Synthetic text: {figures.number(account.documents)} documents, rephrased by "
-        f"{_code(recipe.model.name)} with {prompts}. Each prompt is a configuration:"
+    # A configuration without any file would make the others fail to load.
+    configurations = [name for name, totals in account.prompts.items() if totals.bytes]
+    errors = figures.errors(account)
+    made = DatasetCard.from_template(
+        _metadata(recipe, account, configurations),
+        template_path=str(_TEMPLATE),
+        title=_line(recipe.job.name),
+        verdict=figures.verdict(account),
+        documents=f"{figures.number(account.documents)} document{'' if account.documents == 1 else 's'}",
+        model=_code(recipe.model.name),
+        example=configurations[0] if configurations else None,
+        recipe=_table(("", ""), [(name, _code(value)) for name, value in figures.recipe_facts(recipe, plan)]),
+        account=_table(figures.HEADINGS, figures.table(account)),
+        missing_note=figures.missing_note(account),
+        errors=_table(figures.ERROR_HEADINGS, errors) if errors else None,
+        prompts=[_shown(prompt) for prompt in recipe.prompts],
     )
-    usage = f'load_dataset("<this folder>", "{recipe.prompts[0].name}")'
-    parts = [
-        _front_matter(account),
-        f"# {recipe.job.name}",
-        summary,
-        f"```python\nfrom datasets import load_dataset\n\n{usage}\n```",
-        "## Recipe",
-        _table(("", ""), [(name, _code(value)) for name, value in figures.recipe_facts(recipe, plan)]),
-        "## Account",
-        _ACCOUNT,
-        _table(figures.HEADINGS, figures.table(account)),
-    ]
-    if note := figures.missing_note(account):
-        parts.append(note)
-    if errors := figures.errors(account):
-        parts += ["### Errors", _table(("Prompt", "Code", "Samples"), errors)]
-    parts.append("## Prompts")
-    for prompt in recipe.prompts:
-        parts += [f"### {prompt.name}", f"Hash {_code(prompt.hash)}.", _fenced(prompt.template)]
-    return "\n\n".join(parts) + "\n"
+    return f"{made}\n"
 
 
-def _front_matter(account: Account) -> str:
-    """YAML; its strings are JSON strings, which YAML reads as they are."""
-    lines = ["---", "tags:", "- synthetic", "- rephrased", "configs:"]
-    for name, totals in account.prompts.items():
-        # A configuration without any file would make the others fail to load.
-        if totals.bytes:
-            lines += [
-                f"- config_name: {json.dumps(name)}",
-                f"  data_files: {json.dumps(layout.sample_glob(name))}",
-            ]
-    if lines[-1] == "configs:":
-        lines.pop()
-    return "\n".join([*lines, "---"])
+def _metadata(recipe: Recipe, account: Account, configurations: Sequence[str]) -> DatasetCardData:
+    """What the Hub filters by, and where `datasets` finds each configuration."""
+    rows = figures.rows(account)
+    return DatasetCardData(
+        pretty_name=recipe.job.name,
+        tags=["synthetic", "rephrased"],
+        size_categories=[next((name for below, name in _SIZES if rows < below), "n>1T")] if rows else None,
+        configs=[{"config_name": name, "data_files": layout.sample_glob(name)} for name in configurations]
+        or None,
+    )
+
+
+def _shown(prompt: Prompt) -> dict[str, str]:
+    return {"name": prompt.name, "hash": _code(prompt.hash), "template": _fenced(prompt.template)}
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -67,12 +75,19 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def _line(text: str) -> str:
+    """The text on one line, its markup shown and not followed."""
+    return re.sub(r"([\\`*_{}\[\]#|~])", r"\\\1", escape(" ".join(text.split()), quote=False))
+
+
 def _code(text: str) -> str:
-    return f"`{text.replace('`', chr(39))}`"
+    """An inline code span. A backtick would end it, a line break would end the table's row around it."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
 def _fenced(text: str) -> str:
     """A code block whose fence is longer than any run of backticks within."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    # All line endings alike: the card's own would follow those of a prompt otherwise.
+    return "\n".join((f"{fence}text", *text.splitlines(), fence))

@@ -1,15 +1,18 @@
-"""The figures that dataset card and report both show, as text."""
+"""The figures that dataset card and report both show: everything that is computed or worded for people."""
 
 from __future__ import annotations
 
-from rephrase_worker import layout
+from dataclasses import dataclass
+from typing import Literal
+
+from rephrase_worker import layout, manifests
 from rephrase_worker.intervals import shortened
 from rephrase_worker.manifests import Account, PromptTotals
 from rephrase_worker.plan import Plan
 from rephrase_worker.source import names
 from rephrase_worker.spec import Recipe
 
-_SHOWN_CHARACTERS = 1_000
+_SHOWN_CHARACTERS = 300
 """Of the missing shards' intervals."""
 
 HEADINGS = (
@@ -26,6 +29,63 @@ HEADINGS = (
     "Ended by length",
     "Documents cut",
 )
+ERROR_HEADINGS = ("Prompt", "Code", "Samples", "Share")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the dataset is whole, in one sentence."""
+
+    complete: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a prompt's planned samples."""
+
+    kind: Literal["text", "empty", "error", "missing"]
+    count: str
+    percent: str
+    """As CSS understands it: `12.345%`."""
+
+
+def verdict(account: Account) -> Verdict:
+    """The sentence to read first."""
+    totals = _totals(account)
+    planned, missing = _planned(account), _missing(account)
+    about = "" if account.documents_exact else "about "
+    if missing or account.missing_shards:
+        return Verdict(
+            False,
+            f"Incomplete: {about}{number(missing)} of {about}{number(planned)} planned samples "
+            f"({share(missing, planned)}) are missing, because {number(account.missing_shards)} of "
+            f"{_count(account.shards, 'shard')} did not finish.",
+        )
+    remarks = []
+    if totals.error:
+        remarks.append(
+            f"{number(totals.error)} of them ({share(totals.error, planned)}) with an error instead of a text"
+        )
+    if totals.empty:
+        remarks.append(f"{number(totals.empty)} ({share(totals.empty, planned)}) with an empty text")
+    sentence = f"Complete: every one of {_count(planned, 'planned sample')} is there"
+    return Verdict(True, ", ".join([sentence, " and ".join(remarks)]) + "." if remarks else sentence + ".")
+
+
+def summary(account: Account) -> list[tuple[str, str]]:
+    """Names and values of the whole job's figures."""
+    totals = _totals(account)
+    return [
+        ("Documents", number(account.documents)),
+        ("Prompts", number(len(account.prompts))),
+        ("Planned samples", number(_planned(account))),
+        ("Texts", number(totals.text)),
+        ("Empty texts", number(totals.empty)),
+        ("Errors", number(totals.error)),
+        ("Missing", number(_missing(account))),
+        ("Output tokens", number(totals.output_tokens)),
+    ]
 
 
 def table(account: Account) -> list[tuple[str, ...]]:
@@ -33,10 +93,15 @@ def table(account: Account) -> list[tuple[str, ...]]:
     return [_row(name, totals) for name, totals in account.prompts.items()]
 
 
-def errors(account: Account) -> list[tuple[str, str, str]]:
-    """Prompt, code and count of every kind of error, most frequent first within a prompt."""
+def bars(account: Account) -> list[tuple[str, list[Part]]]:
+    """Each prompt with what became of its planned samples, parts of nothing left out."""
+    return [(name, _parts(totals)) for name, totals in account.prompts.items()]
+
+
+def errors(account: Account) -> list[tuple[str, str, str, str]]:
+    """A row of cells for every kind of error, to go below `ERROR_HEADINGS`; most frequent first."""
     return [
-        (name, code, number(count))
+        (name, code, number(count), share(count, totals.text + totals.error))
         for name, totals in account.prompts.items()
         for code, count in totals.errors.items()
     ]
@@ -66,16 +131,13 @@ def skipped_note(plan: Plan) -> str | None:
 
 
 def missing_note(account: Account) -> str | None:
-    """A sentence on what is missing, if anything is."""
+    """Which shards are missing, if any are."""
     if not account.missing_shards:
         return None
     shards = shortened(account.missing_shard_numbers, _SHOWN_CHARACTERS).replace(",", ", ")
-    all_of_them = f" {layout.ACCOUNT} names all of them." if shards.endswith("...") else ""
-    exactness = "" if account.documents_exact else " Their documents are an estimate."
-    return (
-        f"{number(account.missing_shards)} of {number(account.shards)} shards did not finish: "
-        f"{shards}.{all_of_them}{exactness}"
-    )
+    rest = f" {layout.ACCOUNT} names all of them." if shards.endswith("...") else "."
+    exactness = "" if account.documents_exact else " The number of their documents is an estimate."
+    return f"The shards that did not finish: {shards}{rest}{exactness}"
 
 
 def number(value: int) -> str:
@@ -83,8 +145,49 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def share(part: int, whole: int) -> str:
+    """A share in per cent that never reads as nothing or as all when it is not."""
+    if not whole:
+        return "-"
+    if 0 < part < whole / 1000:
+        return "<0.1%"
+    return f"{min(part / whole, 0.999 if part < whole else 1):.1%}"
+
+
+def rows(account: Account) -> int:
+    """Rows of all final files."""
+    totals = _totals(account)
+    return totals.text + totals.error
+
+
+def _totals(account: Account) -> manifests.PromptAccount:
+    return manifests.add(account.prompts.values())
+
+
+def _planned(account: Account) -> int:
+    return sum(totals.planned for totals in account.prompts.values())
+
+
+def _missing(account: Account) -> int:
+    return sum(totals.missing for totals in account.prompts.values())
+
+
+def _count(value: int, noun: str) -> str:
+    return f"{number(value)} {noun}{'' if value == 1 else 's'}"
+
+
+def _parts(totals: PromptTotals) -> list[Part]:
+    counts: list[tuple[Literal["text", "empty", "error", "missing"], int]] = [
+        ("text", totals.text - totals.empty),
+        ("empty", totals.empty),
+        ("error", totals.error),
+        ("missing", totals.missing),
+    ]
+    planned = max(1, totals.planned)
+    return [Part(kind, number(count), f"{count / planned:.3%}") for kind, count in counts if count]
+
+
 def _row(name: str, totals: PromptTotals) -> tuple[str, ...]:
-    rows = totals.text + totals.error
     return (
         name,
         number(totals.planned),
@@ -93,13 +196,9 @@ def _row(name: str, totals: PromptTotals) -> tuple[str, ...]:
         number(totals.error),
         number(totals.missing),
         number(totals.prompt_tokens),
-        _share(totals.cached_prompt_tokens, totals.prompt_tokens),
+        share(totals.cached_prompt_tokens, totals.prompt_tokens),
         number(totals.output_tokens),
         f"{totals.output_tokens / totals.text:.0f}" if totals.text else "-",
-        _share(totals.finish_reasons.get("length", 0), totals.text),
-        _share(totals.truncated, rows),
+        share(totals.finish_reasons.get("length", 0), totals.text),
+        share(totals.truncated, totals.text + totals.error),
     )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"

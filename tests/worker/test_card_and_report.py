@@ -1,0 +1,253 @@
+"""What people read: dataset card, report, and the figures in both."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+
+from rephrase_worker.finalizer import figures
+from rephrase_worker.finalizer.card import card
+from rephrase_worker.finalizer.report import report
+from rephrase_worker.manifests import Account, PromptTotals
+from rephrase_worker.plan import Plan
+from rephrase_worker.spec import Model, Recipe
+from tests.worker.builders import make_recipe
+
+PLAN = Plan(recipe_hash="hash", shards=4, documents=40, documents_exact=True, files=1, bytes=1)
+
+
+def totals(*, text: int = 0, empty: int = 0, error: int = 0, missing: int = 0) -> PromptTotals:
+    return PromptTotals(
+        planned=text + error + missing,
+        text=text,
+        empty=empty,
+        error=error,
+        missing=missing,
+        errors={"engine_error": error} if error else {},
+        output_tokens=7 * text,
+        bytes=100 * (text + error),
+    )
+
+
+def account(*, missing_shards: str = "", exact: bool = True, **prompts: PromptTotals) -> Account:
+    return Account(
+        recipe_hash="hash",
+        shards=4,
+        missing_shards=len(missing_shards.split(",")) if missing_shards else 0,
+        missing_shard_numbers=missing_shards,
+        documents=40,
+        documents_exact=exact,
+        unfinished_files=0,
+        unfinished_file_numbers={},
+        prompts=prompts,
+    )
+
+
+VERDICTS: list[tuple[Account, bool, str]] = [
+    (account(faq=totals(text=40)), True, "Complete: every one of 40 planned samples is there."),
+    (account(faq=totals(text=1)), True, "Complete: every one of 1 planned sample is there."),
+    (
+        account(faq=totals(text=30, error=10), math=totals(text=40)),
+        True,
+        (
+            "Complete: every one of 80 planned samples is there, "
+            "10 of them (12.5%) with an error instead of a text."
+        ),
+    ),
+    (
+        account(faq=totals(text=56, empty=3)),
+        True,
+        "Complete: every one of 56 planned samples is there, 3 (5.4%) with an empty text.",
+    ),
+    (
+        account(faq=totals(text=30_000, error=10, empty=2)),
+        True,
+        (
+            "Complete: every one of 30,010 planned samples is there, 10 of them (<0.1%) with an error "
+            "instead of a text and 2 (<0.1%) with an empty text."
+        ),
+    ),
+    (
+        account(faq=totals(text=30, missing=10), missing_shards="3"),
+        False,
+        "Incomplete: 10 of 40 planned samples (25.0%) are missing, because 1 of 4 shards did not finish.",
+    ),
+    (
+        account(faq=totals(missing=4_000), missing_shards="0,1,2,3", exact=False),
+        False,
+        (
+            "Incomplete: about 4,000 of about 4,000 planned samples (100.0%) are missing, because 4 of 4 "
+            "shards did not finish."
+        ),
+    ),
+    (
+        account(faq=totals(text=40), missing_shards="1"),
+        False,
+        "Incomplete: 0 of 40 planned samples (0.0%) are missing, because 1 of 4 shards did not finish.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("of", "complete", "sentence"), VERDICTS)
+def test_card_and_report_begin_with_the_verdict(of: Account, complete: bool, sentence: str) -> None:
+    assert figures.verdict(of) == figures.Verdict(complete, sentence)
+    recipe = make_recipe("/in", "/out", prompts=list(of.prompts))
+    assert f"# job\n\n{sentence}\n" in card(recipe, PLAN, of)
+    page = Page(report(recipe, PLAN, of))
+    assert page.texts[2:4] == ["team/job", sentence]
+    assert ("verdict complete" in page.classes) == complete
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.classes: list[str] = []
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.classes += [value or "" for name, value in attrs if name == "class"]
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(data.strip())
+
+
+def test_the_report_shows_every_figure_of_every_prompt() -> None:
+    names = [f"prompt-{number}" for number in range(18)]
+    of = account(
+        missing_shards="0",
+        **{name: totals(text=100 + n, empty=n, error=n, missing=7) for n, name in enumerate(names)},
+    )
+    page = Page(report(make_recipe("/in", "/out", prompts=names), PLAN, of))
+    for row in figures.table(of):
+        assert set(row) <= set(page.texts)
+    assert page.classes.count("missing") == 18 + 1, "a part of each bar, and the legend"
+    assert page.classes.count("empty") == page.classes.count("error") == 17 + 1
+    assert page.texts.count("engine_error") == 17
+    assert page.tags.count("details") == 18
+
+
+def test_a_report_without_errors_has_no_table_of_them() -> None:
+    page = Page(report(make_recipe("/in", "/out"), PLAN, account(faq=totals(text=40))))
+    assert "Errors" in page.texts, "the figure"
+    assert "Code" not in page.texts
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</pre></details><img src=x onerror=alert(1)>",
+    '"><b onclick="x()">',
+    "{{ 7 * 7 }} {% raw %} {# no #}",
+    "a|b `c` ``d`` ```e``` ~~~ # * _ [x](javascript:alert(1))",
+    "one\r\ntwo\nthree\rfour\u2028five",
+    "---\nconfigs: []\n---",
+    "&lt;script&gt; &amp; \\",
+    "\u202eright to left\u0000\u001b[31m",
+]
+
+
+def hostile_recipe(text: str) -> Recipe:
+    recipe = make_recipe(f"/in/{text}", "/out", prompts=("faq", "math"))
+    return recipe.model_copy(
+        update={
+            "job": recipe.job.model_copy(update={"name": text}),
+            "model": Model(name=text),
+            "prompts": [each.model_copy(update={"template": text}) for each in recipe.prompts],
+        }
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_are_shown_in_the_report_and_change_nothing(text: str) -> None:
+    of = account(faq=totals(text=40), math=totals(text=40))
+    plain, page = (Page(report(hostile_recipe(each), PLAN, of)) for each in ("harmless", text))
+    assert page.tags == plain.tags
+    assert page.attributes == plain.attributes
+    assert any(text.split()[0] in shown for shown in page.texts)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_leave_the_card_what_it_is(text: str) -> None:
+    of = account(faq=totals(text=40), math=totals(text=40))
+    content = card(hostile_recipe(text), PLAN, of)
+    read = DatasetCard(content)
+    assert [each["config_name"] for each in read.data.get("configs")] == ["faq", "math"]
+    assert read.data.get("pretty_name") == text
+    assert "\r" not in content
+    body = read.text.split("## Recipe")
+    assert len(body) == 2
+    assert "<script>" not in body[0].replace("`", " ` ").split("`")[0]
+    # Between its fences a prompt is shown as it is.
+    lines = content.split("\n")
+    opening = next(line for line in lines if line.endswith("`text"))
+    fence = opening.removesuffix("text")
+    start = lines.index(opening)
+    end = lines.index(fence, start + 1)
+    assert lines[start + 1 : end] == text.splitlines()
+
+
+def test_the_card_is_one_that_the_hub_reads() -> None:
+    recipe = make_recipe("/in", "/out", prompts=("faq", "null", "1e3", "yes"))
+    of = account(**dict.fromkeys(("faq", "null", "1e3", "yes"), totals(text=40)))
+    content = card(recipe, PLAN, of)
+    metadata: dict[str, Any] = yaml.safe_load(content.split("---\n")[1])
+    assert metadata == {
+        "size_categories": ["n<1K"],
+        "pretty_name": "job",
+        "tags": ["synthetic", "rephrased"],
+        "configs": [
+            {"config_name": name, "data_files": f"{name}/*.parquet"} for name in ("faq", "null", "1e3", "yes")
+        ],
+    }
+    assert 'load_dataset("<this folder>", "faq")' in content
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"),
+    [
+        (999, "n<1K"),
+        (1_000, "1K<n<10K"),
+        (999_999, "100K<n<1M"),
+        (6_102_000_000, "1B<n<10B"),
+        (2 * 10**12, "n>1T"),
+    ],
+)
+def test_the_size_is_one_of_the_hubs_categories(rows: int, category: str) -> None:
+    read = DatasetCard(card(make_recipe("/in", "/out"), PLAN, account(faq=totals(text=rows))))
+    assert read.data.get("size_categories") == [category]
+
+
+def test_nothing_finished_is_a_card_without_configurations() -> None:
+    of = account(faq=totals(missing=40), missing_shards="0,1,2,3")
+    content = card(make_recipe("/in", "/out"), PLAN, of)
+    metadata = DatasetCard(content).data.to_dict()
+    assert "configs" not in metadata
+    assert "size_categories" not in metadata
+    assert "load_dataset(" not in content
+
+
+def test_both_are_the_same_bytes_every_time() -> None:
+    recipe = make_recipe("/in", "/out", prompts=("faq", "math"))
+    of = account(faq=totals(text=30, error=3), math=totals(text=33, empty=3))
+    assert len({card(recipe, PLAN, of) for _ in range(3)}) == 1
+    assert len({report(recipe, PLAN, of) for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [(0, 0, "-"), (0, 9, "0.0%"), (1, 10_000, "<0.1%"), (9_999, 10_000, "99.9%"), (5, 5, "100.0%")],
+)
+def test_a_share_never_reads_as_nothing_or_all_when_it_is_not(part: int, whole: int, shown: str) -> None:
+    assert figures.share(part, whole) == shown
