@@ -183,7 +183,7 @@ def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
     tokenizer: Tokenizer = WordTokenizer()
     if job.engine.backend == "vllm":
         set_environment()
-        tokenizer = _load_tokenizer(job.recipe.model.name, shard.model_revision)
+        tokenizer = load_planned_tokenizer(job.recipe.model.name, shard.model_revision)
     return Renderer(
         tokenizer,
         job.recipe.prompts,
@@ -192,7 +192,7 @@ def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
     )
 
 
-def _load_tokenizer(model: str, revision: str | None) -> Tokenizer:
+def load_planned_tokenizer(model: str, revision: str | None) -> Tokenizer:
     """The tokenizer that the planner has tried: what fails now is this node's trouble, and is retried."""
     try:
         return load_tokenizer(model, revision)

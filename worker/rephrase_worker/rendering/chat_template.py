@@ -32,39 +32,54 @@ class ChatTemplate:
 
         Raises RenderError.
         """
-        with third_party("its chat template can't render a conversation of one user message"):
-            rendered = self._apply(message)
-        if not isinstance(rendered, str):
-            raise RenderError("its chat template renders no text")
-        return rendered
+        return self._apply([{"role": "user", "content": message}])
 
     def around(self, message: str, mark: str) -> tuple[str, str]:
         """What the rendered text holds before and after `mark`, a word in the message.
 
         Raises RenderError when the mark is not there exactly once.
         """
-        rendered = self.render(message)
-        before, *after = rendered.split(mark)
-        if len(after) != 1:
-            raise RenderError(self._misplaced(message, mark, len(after)))
+        try:
+            before, *after = self.render(message).split(mark)
+        except RenderError as error:
+            raise RenderError(self._hint(message, mark) or str(error)) from error
+        if not after:
+            raise RenderError(
+                self._hint(message, mark)
+                or "its chat template does not put the user's message into the prompt, or changes its words"
+            )
+        if len(after) > 1:
+            raise RenderError(f"its chat template repeats the user's message {len(after)} times")
         return before, after[0]
 
-    def _misplaced(self, message: str, mark: str, count: int) -> str:
-        """Why the message does not stand in the rendered text once."""
-        if count > 1:
-            return f"its chat template repeats the user's message {count} times, and prompts need it once"
-        try:
-            as_parts = str(self._apply([{"type": "text", "text": message}]))
-        except Exception:  # noqa: BLE001 - the same template, asked in another way to find the reason
-            as_parts = ""
-        if mark in as_parts:
+    def _hint(self, message: str, mark: str) -> str | None:
+        """What the template wants instead of one user message, where that is known."""
+        user: dict[str, object] = {"role": "user", "content": message}
+        if self._takes(mark, [{"role": "user", "content": [{"type": "text", "text": message}]}]):
             return (
                 "its chat template takes a message as a list of parts (text, images), as multimodal models "
                 "do, and not as text. Choose a text model"
             )
-        return "its chat template does not put the user's message into the prompt, or changes its words"
+        if self._takes(mark, [{"role": "system", "content": ""}, user]):
+            return (
+                "its chat template needs a system message, and prompts are one user message. Choose a model "
+                "that does without, or use a copy of the model with a chat template that does"
+            )
+        return None
 
-    def _apply(self, content: object) -> object:
-        return self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
+    def _takes(self, mark: str, conversation: list[dict[str, object]]) -> bool:
+        try:
+            rendered = self._apply(conversation)
+        except RenderError:
+            return False  # this is not what it wants either
+        # A template that writes the parts themselves as text has not understood them.
+        return rendered.count(mark) == 1 and "'type'" not in rendered
+
+    def _apply(self, conversation: list[dict[str, object]]) -> str:
+        with third_party("its chat template can't render a conversation of one user message"):
+            rendered = self._tokenizer.apply_chat_template(
+                conversation, tokenize=False, add_generation_prompt=True
+            )
+        if not isinstance(rendered, str):
+            raise RenderError("its chat template renders no text")
+        return rendered

@@ -14,6 +14,7 @@ from rephrase_worker.rendering.errors import DocumentError
 from rephrase_worker.rendering.tokenizer import Instruction, Tokenizer
 from rephrase_worker.spec import PLACEHOLDER, Prompt, Reason, WorkerError
 
+_PROBE = "x"
 _FIRST_LOOK = 8
 """Characters per token of room that are tokenised at first; the mean of web text is 3 to 5."""
 
@@ -63,7 +64,9 @@ class Renderer:
             prompt.name: Instruction(*prompt.template.split(PLACEHOLDER)) for prompt in prompts
         }
         self._room = max_model_len - max_tokens
-        instruction = {name: len(ids) for name, ids in self._assemble("").items()}
+        # Measured around a document, because without one the texts on both sides of it would share tokens.
+        probe = len(tokenizer.starts(_PROBE))
+        instruction = {name: len(ids) - probe for name, ids in self._assemble(_PROBE).items()}
         longest = max(instruction, key=lambda name: instruction[name])
         self._budget = self._room - instruction[longest]
         if self._budget < 1:
