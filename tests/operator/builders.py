@@ -89,6 +89,7 @@ class World:
     reports: dict[str, LiveReport] = field(default_factory=dict)
     config: ConfigView | None = None
     taken: frozenset[str] = frozenset()
+    refused: str = ""
     events: list[Event] = field(default_factory=list)
     deleted: bool = False
     manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -111,7 +112,12 @@ class World:
     @property
     def seen(self) -> Observed:
         return Observed(
-            jobs=self.jobs, pods=tuple(self.pods), config=self.config, reports=self.reports, taken=self.taken
+            jobs=self.jobs,
+            pods=tuple(self.pods),
+            config=self.config,
+            reports=self.reports,
+            taken=self.taken,
+            refused=self.refused,
         )
 
     def decide(self) -> Decision:

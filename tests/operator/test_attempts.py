@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rephrase_operator.api.rephrasejob import FailurePolicy
-from rephrase_operator.api.status import FAILURES_LIMIT, RephraseJobStatus
+from rephrase_operator.api.status import ENDED_LIMIT, FAILURES_LIMIT, RephraseJobStatus
 from rephrase_operator.observed import ledger
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.ledger import Ended
@@ -225,4 +225,7 @@ def test_a_hundred_failing_shards_are_counted_exactly_and_the_worst_are_explaine
     )
 )
 def test_the_ledger_is_read_as_it_was_written(written: dict[int, Ended]) -> None:
-    assert ledger.parse(ledger.render(written)) == written
+    assert ledger.parse(ledger.render(written, ENDED_LIMIT)) == written
+    short = ledger.render(written, 100)
+    assert len(short) <= 100
+    assert ledger.parse(short).items() <= written.items()

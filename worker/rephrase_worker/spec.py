@@ -5,14 +5,20 @@ ConfigMap; the worker reads them and answers with reports (`/progress` and the c
 message) and an exit code. Nothing else crosses the line, so this module imports nothing but pydantic: it
 has to stay cheap for the operator and free of vLLM.
 
-JSON uses camelCase, as Kubernetes does; Python uses snake_case. Unknown fields are errors on both sides.
+JSON uses camelCase, as Kubernetes does; Python uses snake_case. Unknown fields are errors.
+
+Versions: a field that is added after a release is marked `Since(n)`, has a default, and n becomes
+CONTRACT_VERSION. A worker of an older version is never written such a field (`to_json(version)`), and its
+default changes no hash. Fields are never removed or renamed, and an old field gets no new kinds of values.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -44,14 +50,82 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
+CONTRACT_VERSION = 1
+"""Version of this contract: the highest `Since` of any field. A worker tells the operator with its plan."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """Marks a field that did not exist in the first version of the contract."""
+
+    version: int
+
+
 class Contract(BaseModel):
     """Base of every model that crosses the line between operator and worker."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
-    def to_json(self) -> str:
-        """The JSON form: camelCase, unset optional fields left out."""
-        return self.model_dump_json(by_alias=True, exclude_none=True)
+    def to_json(self, version: int = CONTRACT_VERSION) -> str:
+        """The JSON form for a reader of this version: camelCase, unset optional fields left out."""
+        later = [
+            field.path for field in _later_fields(self) if field.since > version or field.has_its_default
+        ]
+        return self.model_dump_json(by_alias=True, exclude_none=True, exclude=_tree(later))
+
+    def unknown_to(self, version: int) -> list[str]:
+        """The fields, such as `a.b`, that are set and that a reader of this version does not know."""
+        return [
+            ".".join(str(part) if isinstance(part, int) else to_camel(part) for part in field.path)
+            for field in _later_fields(self)
+            if field.since > version and not field.has_its_default
+        ]
+
+    def canonical(self, *without: str) -> str:
+        """The JSON form for hashes, the same in every version that knows the fields that are set."""
+        later = [field.path for field in _later_fields(self) if field.has_its_default]
+        return self.model_dump_json(by_alias=True, exclude=_tree([*later, *((name,) for name in without)]))
+
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class _LaterField:
+    """A field that did not exist in the first version, of one object."""
+
+    path: Path
+    since: int
+    has_its_default: bool
+
+
+def _later_fields(value: object, path: Path = ()) -> Iterator[_LaterField]:
+    """Every such field of an object and of all that is in it."""
+    if isinstance(value, Contract):
+        for name, field in type(value).model_fields.items():
+            inner = getattr(value, name)
+            since = max((mark.version for mark in field.metadata if isinstance(mark, Since)), default=1)
+            if since > 1:
+                default = field.get_default(call_default_factory=True, validated_data={})
+                yield _LaterField((*path, name), since, inner == default)
+            yield from _later_fields(inner, (*path, name))
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _later_fields(inner, (*path, position))
+
+
+def _tree(paths: list[Path]) -> dict[Any, Any]:
+    """Paths as pydantic wants to be told what to exclude."""
+    tree: dict[Any, Any] = {}
+    for path in sorted(paths, key=len):
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+            if node is True:
+                break  # The whole of it is excluded.
+        else:
+            node[path[-1]] = True
+    return tree
 
 
 class Source(Contract):
@@ -299,8 +373,7 @@ class Recipe(Contract):
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON, the job's name left out."""
-        content = self.model_dump_json(by_alias=True, exclude={"job", "parallelism"})
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.canonical("job", "parallelism").encode()).hexdigest()[:16]
 
     @property
     def samples_per_document(self) -> int:
@@ -422,6 +495,8 @@ class PlanReport(Contract):
     """Files and whole folders below the source that are not read."""
     skipped: str | None = None
     """The first of them with the reasons, in at most `SKIPPED_CHARACTERS`."""
+    contract_version: int = 1
+    """CONTRACT_VERSION of the worker: what the operator may write to it from now on."""
     failure: Failure | None = None
 
 

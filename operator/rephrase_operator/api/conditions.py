@@ -61,6 +61,7 @@ class ConditionReason(StrEnum):
     PENDING_DEADLINE = "PendingDeadlineExceeded"
     CURRENT = "Current"
     SUSPEND_TO_APPLY = "SuspendToApply"
+    WORKERS_TOO_OLD = "WorkersTooOld"
 
     SHARD_FAILED = "ShardAttemptFailed"
     SHARDS_FAILED = "ShardsFailed"
@@ -119,6 +120,14 @@ def more_attempts_failed(count: int) -> str:
     )
 
 
+def workers_too_old(fields: Iterable[str], image: str) -> str:
+    """Message of WorkersTooOld."""
+    return (
+        f"The job's worker image {image} is older than this operator and does not know {', '.join(fields)}: "
+        "the setting is left out, the rest applies. A new job gets the operator's present image."
+    )
+
+
 def pending_deadline(seconds: int, why: str) -> str:
     """Message of PendingDeadlineExceeded."""
     return f"No pod could run for failurePolicy.pendingDeadlineSeconds ({seconds} s). {why}".strip()
@@ -156,7 +165,7 @@ def with_condition(
         type=kind,
         status=status,
         reason=reason,
-        message=message[:4096],
+        message=message,
         observed_generation=generation,
         last_transition_time=since,
     )

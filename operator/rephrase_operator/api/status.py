@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from rephrase_operator.api.bounds import bounded
 from rephrase_worker.spec import SKIPPED_CHARACTERS
 
-Message = Annotated[str, Field(max_length=4096)]
-Word = Annotated[str, Field(max_length=256)]
+
+def _at_most(length: int) -> WithJsonSchema:
+    """A limit for the API server. Building a status never fails for it: `to_api` cuts what is too long."""
+    return WithJsonSchema({"type": "string", "maxLength": length})
+
+
+Message = Annotated[str, _at_most(4096)]
+Word = Annotated[str, _at_most(256)]
 
 FAILURES_LIMIT = 64
 """Shards in `status.failures`; those with the most attempts stay."""
@@ -162,7 +170,7 @@ class ShardFailure(Part):
 class FinishedShards(Part):
     """Sums over finished shards whose worker's report was read. Each shard, and each pod, is added once."""
 
-    shards: Annotated[str, Field(max_length=INTERVALS_LIMIT)] = Field(
+    shards: Annotated[str, _at_most(INTERVALS_LIMIT)] = Field(
         default="", description="The shards that are in these sums, as intervals such as 0-41,43."
     )
     documents: int = Field(default=0, description="Documents.")
@@ -191,12 +199,12 @@ class ShardAttempts(Part):
     engine: Word = Field(
         default="", description="Hash of the engine's settings that the attempts were made with."
     )
-    ended: Annotated[str, Field(max_length=ENDED_LIMIT)] = Field(
+    ended: Annotated[str, _at_most(ENDED_LIMIT)] = Field(
         default="",
         description="By open shard: attempts that failed, and the time (Unix, hexadecimal) at which its last "
         "pod ended, such as 7:2@6957a3c0. Times after which several pods ended carry their number: *2.",
     )
-    abandoned: Annotated[str, Field(max_length=INTERVALS_LIMIT)] = Field(
+    abandoned: Annotated[str, _at_most(INTERVALS_LIMIT)] = Field(
         default="", description="Shards that Kubernetes has failed for good, as intervals."
     )
     failed: int = Field(default=0, description="Failed attempts of the whole job; never reset.")
@@ -226,8 +234,13 @@ class RephraseJobStatus(Part):
         default=None, description="When planning began. From then on the recipe can't change."
     )
     completion_time: datetime | None = Field(default=None, description="When the job succeeded or failed.")
-    worker_image: Annotated[str, Field(max_length=1024)] | None = Field(
+    worker_image: Annotated[str, _at_most(1024)] | None = Field(
         default=None, description="Image of the job's pods; a job keeps it to its end."
+    )
+    contract_version: int = Field(
+        default=1,
+        description="Version of the contract between operator and worker that this image speaks: the "
+        "operator's own, until the plan says.",
     )
     recipe_hash: Word | None = Field(default=None, description="Hash of the frozen recipe.")
     plan: PlanSummary | None = Field(default=None, description="What planning found.")
@@ -251,7 +264,7 @@ class RephraseJobStatus(Part):
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )
     replicas: int = Field(default=0, description="Worker pods there are, for the scale subresource.")
-    selector: Annotated[str, Field(max_length=512)] | None = Field(
+    selector: Annotated[str, _at_most(512)] | None = Field(
         default=None, description="Label selector of the worker pods, for the scale subresource."
     )
     conditions: list[Condition] = Field(
@@ -266,8 +279,16 @@ class RephraseJobStatus(Part):
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
     def to_api(self) -> dict[str, Any]:
-        """The JSON form; what is unset is left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """The JSON form as the API server accepts it: what is unset is left out, what is too long is cut."""
+        schema = _schema()
+        written = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        found: dict[str, Any] = bounded(written, schema, schema["$defs"])
+        return found
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return RephraseJobStatus.model_json_schema(by_alias=True)
 
 
 def parse_status(raw: dict[str, Any] | None) -> RephraseJobStatus:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from rephrase_operator.api.bounds import shortened
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import PodView, read_failure, read_report
@@ -26,6 +27,13 @@ COUNTS = (
     "output_tokens",
 )
 """Counts that reports and account have under the same name."""
+
+
+EXPLANATION_LIMIT = 1024
+"""Characters of what a worker says of its failure: the status holds many of them."""
+
+REASON_LIMIT = 64
+"""Characters of a kubelet's reason."""
 
 
 def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodView]) -> FinishedShards:
@@ -71,8 +79,8 @@ def explain(pod: PodView) -> tuple[str, str]:
     """Why a pod failed: what its worker said, else what Kubernetes says."""
     failure = read_failure(pod.termination)
     if failure is not None:
-        return str(failure.reason), failure.message[:1024]
-    reason = pod.end_reason or "Killed"
+        return str(failure.reason), failure.message[:EXPLANATION_LIMIT]
+    reason = shortened(pod.end_reason or "Killed", REASON_LIMIT)
     if reason == "Error":
         reason = "Killed" if (pod.exit_code or 0) > 128 else "WorkerFailed"
     code = "without an exit code" if pod.exit_code is None else f"with exit code {pod.exit_code}"

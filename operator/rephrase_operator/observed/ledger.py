@@ -46,14 +46,18 @@ def parse(text: str) -> Ledger:
     return found
 
 
-def render(ledger: Ledger) -> str:
-    """The reverse of `parse`."""
-
-    def entry(shard: int, ended: Ended) -> str:
+def render(ledger: Ledger, limit: int) -> str:
+    """The reverse of `parse`. Above `limit` characters the shards with the fewest attempts are left out."""
+    kept: list[tuple[int, str]] = []
+    length = 0
+    for shard, ended in sorted(ledger.items(), key=lambda item: (-item[1].attempts, item[0])):
         together = f"*{ended.together}" if ended.together > 1 else ""
-        return f"{shard}:{ended.attempts}@{int(ended.last.timestamp()):x}{together}"
-
-    return ",".join(entry(shard, ended) for shard, ended in sorted(ledger.items()))
+        entry = f"{shard}:{ended.attempts}@{int(ended.last.timestamp()):x}{together}"
+        length += len(entry) + 1
+        if length > limit:
+            break
+        kept.append((shard, entry))
+    return ",".join(entry for _, entry in sorted(kept))
 
 
 def end_of(pod: PodView) -> datetime:

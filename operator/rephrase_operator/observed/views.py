@@ -5,6 +5,7 @@ As API objects a hundred thousand pods take gigabytes, like this a tenth of that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from rephrase_operator import api
 from rephrase_operator.api.status import RephraseJobStatus
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, ShardReport
+from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, Reason, ShardReport
 
 LABEL_JOB = f"{api.GROUP}/job"
 LABEL_STEP = f"{api.GROUP}/step"
@@ -26,6 +27,9 @@ CONTAINER = "worker"
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 ANNOTATION_HASH = f"{api.GROUP}/workers-hash"
 ANNOTATION_GPUS = f"{api.GROUP}/gpus-per-worker"
+
+MOST = 10**13
+"""The largest number in a report. A hundred thousand of them still fit into 64 bits."""
 
 Raw = Mapping[str, Any]
 
@@ -283,12 +287,28 @@ def view_config(raw: Raw, recipe_key: str, engine_key: str) -> ConfigView:
 def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -> Any:
     """A worker's termination message as a report of this kind; None when it is something else.
 
-    Containers write what they like there, and a worker that was killed early wrote nothing.
+    Containers write what they like there, and a worker that was killed early wrote nothing. A worker may be
+    newer than this operator: fields that it added are passed over, and a reason that it added is kept in the
+    message.
     """
     try:
-        return kind.model_validate_json(text)
-    except ValidationError:
-        return None
+        report = kind.model_validate_json(text, extra="ignore")
+    except ValidationError as error:
+        if [found["loc"] for found in error.errors()] != [("failure", "reason")]:
+            return None
+        raw = json.loads(text)
+        failure = raw["failure"]
+        failure["message"] = f"{failure['reason']}: {failure['message']}"
+        failure["reason"] = Reason.INTERNAL
+        report = kind.model_validate(raw, extra="ignore")
+    return report if _is_credible(report.model_dump()) else None
+
+
+def _is_credible(value: Any) -> bool:
+    """False for numbers that no worker counts: a sum of them would not fit into a status."""
+    if isinstance(value, dict):
+        return all(_is_credible(inner) for inner in value.values())
+    return not isinstance(value, int | float) or 0 <= value <= MOST
 
 
 def read_failure(text: str) -> Failure | None:

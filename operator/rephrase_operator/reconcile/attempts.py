@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from rephrase_operator.api.rephrasejob import FailurePolicy
 from rephrase_operator.api.status import (
+    ENDED_LIMIT,
     FAILURES_LIMIT,
     PODS_LIMIT,
     REASONS_LIMIT,
@@ -84,7 +85,7 @@ def judge(
     return Attempts(
         attempts=known.model_copy(
             update={
-                "ended": ledger.render(_open(counts, settled | succeeded)),
+                "ended": ledger.render(_open(counts, settled | succeeded), ENDED_LIMIT),
                 "abandoned": str(settled),
                 "failed": known.failed + sum(pod.counts_as_failure for pod in ended),
                 "reasons": dict(reasons.most_common(REASONS_LIMIT)),
@@ -114,7 +115,7 @@ def _current(known: ShardAttempts, child: JobView | None, engine: str) -> ShardA
         return known
     # The ends stay, so that the same pods are not counted again; so does what Kubernetes has failed.
     counts = {shard: replace(count, attempts=0) for shard, count in ledger.parse(known.ended).items()}
-    return known.model_copy(update={"engine": digest, "ended": ledger.render(counts)})
+    return known.model_copy(update={"engine": digest, "ended": ledger.render(counts, ENDED_LIMIT)})
 
 
 def _differ(before: ShardAttempts, now: ShardAttempts) -> bool:

@@ -29,7 +29,6 @@ from rephrase_worker.spec import (
     ENGINE_FILE,
     RECIPE_FILE,
     WORKER_PORT,
-    EngineSettings,
     ExitCode,
     Owner,
     Prompt,
@@ -86,13 +85,13 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, L
     )
 
 
-def config_map(job: JobObject, recipe: Recipe, engine: EngineSettings) -> dict[str, Any]:
-    """The ConfigMap that travels to every pod."""
+def config_map(job: JobObject, files: Mapping[str, str]) -> dict[str, Any]:
+    """The ConfigMap that travels to every pod, with these files."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": _metadata(job, config_name(job.name)),
-        "data": {RECIPE_FILE: recipe.to_json(), ENGINE_FILE: engine.to_json()},
+        "data": dict(files),
     }
 
 

@@ -81,7 +81,7 @@ class Draft:
         if phase is not Phase.RUNNING:
             self.generated_until(self.now)
             self.set(progress=idle_progress(self.status.progress))
-        self.set(phase=phase, message=message[:4096])
+        self.set(phase=phase, message=message)
 
     def failed_shards(self) -> str:
         """The first abandoned shards with the reason of each, for a message."""

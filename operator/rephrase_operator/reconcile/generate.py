@@ -13,7 +13,7 @@ from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.progress import live_progress
 from rephrase_operator.observed.readiness import Readiness, assess
 from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
-from rephrase_operator.reconcile import attempts, children, error_budget, start_deadline
+from rephrase_operator.reconcile import attempts, children, error_budget, start_deadline, worker_contract
 from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
 from rephrase_operator.reconcile.draft import Draft
 from rephrase_worker.spec import ExitCode
@@ -194,7 +194,10 @@ def _align(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
     wanted = children.generate_job(
         draft.job, draft.spec, draft.settings, shards=workers.plan.shards, suspended=stopped
     )
+    contract = worker_contract.judge(draft.spec.engine, draft.status)
     follows = (True, ConditionReason.CURRENT, "The workers follow the spec.")
+    if contract.left_out:
+        follows = (False, ConditionReason.WORKERS_TOO_OLD, contract.message)
     if child is None:
         draft.do(CreateJob(wanted))
         draft.condition(ConditionType.WORKERS_CURRENT, *follows)

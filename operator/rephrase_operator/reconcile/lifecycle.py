@@ -17,7 +17,7 @@ from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.observed.views import JobObject, Observed
-from rephrase_operator.reconcile import children
+from rephrase_operator.reconcile import children, worker_contract
 from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
     Decision,
@@ -33,7 +33,7 @@ from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.reconcile.volumes import local_paths
 from rephrase_operator.settings import Settings
-from rephrase_worker.spec import ENGINE_FILE
+from rephrase_worker.spec import CONTRACT_VERSION, ENGINE_FILE, RECIPE_FILE
 
 
 def reconcile(
@@ -115,6 +115,7 @@ def _start(draft: Draft) -> None:
         draft.set(
             start_time=draft.now,
             worker_image=draft.settings.worker_image,
+            contract_version=CONTRACT_VERSION,
             recipe_hash=children.recipe_of(draft.job, spec, library).hash,
             selector=children.selector(draft.job.name),
         )
@@ -132,15 +133,17 @@ def _foreign(draft: Draft) -> bool:
 def _configured(draft: Draft) -> bool:
     """See to the ConfigMap: the recipe as it was frozen, the engine's settings as they are now."""
     job, spec, config = draft.job, draft.spec, draft.seen.config
+    engine = worker_contract.judge(spec.engine, job.status).engine
     if config is None:
         known = all(choice.template or choice.name in draft.library for choice in spec.prompts)
         recipe = children.recipe_of(job, spec, draft.library) if known else None
         if recipe is None or recipe.hash != job.status.recipe_hash:
             draft.fail(ConditionReason.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
             return False
-        draft.do(CreateConfigMap(children.config_map(job, recipe, spec.engine)))
-    elif config.engine != spec.engine.to_json() and not hold_engine(draft):
-        draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: spec.engine.to_json()}))
+        files = {RECIPE_FILE: recipe.to_json(job.status.contract_version), ENGINE_FILE: engine}
+        draft.do(CreateConfigMap(children.config_map(job, files)))
+    elif config.engine != engine and not hold_engine(draft):
+        draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: engine}))
     return True
 
 

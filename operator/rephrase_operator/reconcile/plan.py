@@ -24,7 +24,10 @@ def plan(draft: Draft) -> None:
     message = f"{report.shards} shards, {about}{report.documents} documents in {report.files} files."
     if report.skipped_files:
         message += f" Passed over: {report.skipped_files}: {report.skipped}."
-    draft.set(plan=PlanSummary(**report.model_dump(include=set(PlanSummary.model_fields))))
+    draft.set(
+        plan=PlanSummary(**report.model_dump(include=set(PlanSummary.model_fields))),
+        contract_version=report.contract_version,
+    )
     draft.condition(ConditionType.PLANNED, True, ConditionReason.PLANNED, message)
     draft.phase(Phase.RUNNING, f"Planned {message}")
     draft.look_again(0)

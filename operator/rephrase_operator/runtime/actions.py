@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from rephrase_operator import api
+from rephrase_operator.api.bounds import shortened
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import MERGE_PATCH, ApiError, Kube
 from rephrase_operator.cluster.mirror import Key
@@ -109,7 +110,7 @@ class Actor:
             },
             "type": event.type,
             "reason": str(event.reason),
-            "message": event.message[:EVENT_MESSAGE_LIMIT],
+            "message": shortened(event.message, EVENT_MESSAGE_LIMIT),
             "source": {"component": "rephrase-operator"},
             "reportingComponent": "rephrase-operator",
             "reportingInstance": self._settings.identity,

@@ -5,7 +5,6 @@ docs/reference/metrics.md is made from the declarations here, so a metric is doc
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -65,11 +64,9 @@ def _shards(status: Status) -> Series:
     return [((state,), shards.get(state, 0)) for state in ("succeeded", "failed", "running", "pending")]
 
 
-def _failures(status: Status) -> Series:
-    attempts: Counter[str] = Counter()
-    for failure in status.get("failures") or ():
-        attempts[failure["reason"]] += failure["attempts"]
-    return [((reason,), count) for reason, count in sorted(attempts.items())]
+def _failed_attempts(status: Status) -> Series:
+    reasons = (status.get("attempts") or {}).get("reasons") or {}
+    return [((reason,), count) for reason, count in sorted(reasons.items())]
 
 
 JOB_METRICS = (
@@ -153,14 +150,13 @@ JOB_METRICS = (
         labels={"state": "`succeeded`, `failed`, `running` or `pending`"},
         read=_shards,
     ),
-    # A gauge, because it can fall: all attempts at a shard count under the reason of the last one, and a
-    # change of the engine's settings resets them.
     JobMetric(
-        name="rephrase_job_failures",
+        name="rephrase_job_failed_attempts",
+        kind=CounterMetricFamily,
         unit="attempts",
-        help="Failed attempts at shards, by the reason of each shard's last one.",
+        help="Failed attempts at shards.",
         labels={"reason": "why the worker failed (see commands.md), or why Kubernetes ended its pod"},
-        read=_failures,
+        read=_failed_attempts,
     ),
 )
 

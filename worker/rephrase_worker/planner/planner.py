@@ -17,7 +17,15 @@ from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.source import names
-from rephrase_worker.spec import SKIPPED_CHARACTERS, EngineSettings, PlanReport, Reason, Recipe, WorkerError
+from rephrase_worker.spec import (
+    CONTRACT_VERSION,
+    SKIPPED_CHARACTERS,
+    EngineSettings,
+    PlanReport,
+    Reason,
+    Recipe,
+    WorkerError,
+)
 from rephrase_worker.store import Store
 
 _THREADS = 16
@@ -51,6 +59,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         _freeze_shards(store, claimed, read_listing(store))
     frozen = read_plan(store)
     return PlanReport(
+        contract_version=CONTRACT_VERSION,
         shards=frozen.shards,
         documents=frozen.documents,
         documents_exact=frozen.documents_exact,
