@@ -94,9 +94,8 @@ class PlanSummary(Part):
     skipped_files: int = Field(
         default=0, description="Files and folders below the source that are not read, and no documents."
     )
-    skipped: str | None = Field(
+    skipped: Annotated[str, _at_most(SKIPPED_CHARACTERS)] | None = Field(
         default=None,
-        max_length=SKIPPED_CHARACTERS,
         description="The first of them, with the reasons. The plan at the destination names them all.",
     )
     files: int = Field(default=0, description="Files of the source.")
