@@ -94,12 +94,12 @@ def has_text(type_: pa.DataType) -> bool:
 
 
 def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source) -> int:
-    head = file.read(4)
+    head = file.read(4096)
     file.seek(0)
     if not kinds.is_parquet(head):
         raise WorkerError(
             Reason.SOURCE_FORMAT,
-            f"{found.path} is not a parquet file: it looks like {kinds.looks_like(head + file.read(4096))}.",
+            f"{found.path} is not a parquet file: it looks like {kinds.looks_like(head)}.",
         )
     parquet = open_parquet(file)
     groups = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
