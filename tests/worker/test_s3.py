@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
@@ -18,8 +19,9 @@ from rephrase_worker.finalizer import finalize
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
+from rephrase_worker.source.files import find_files
 from rephrase_worker.source.reader import ShardReader
-from rephrase_worker.spec import ExitCode, Reason, Recipe, WorkerError
+from rephrase_worker.spec import ExitCode, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import (
     jsonl,
@@ -31,6 +33,7 @@ from tests.worker.builders import (
     write_parquet,
 )
 from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, s3_server, weed
+from tests.worker.test_store import ODD_NAMES, check_odd_name
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,52 @@ def test_a_bucket_that_is_not_there_is_the_configurations_fault(bucket: str) -> 
     assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
     assert caught.value.exit_code is ExitCode.CONFIG
     assert SECRET_KEY not in caught.value.failure.message
+
+
+# SeaweedFS takes a backslash for a slash, which S3 itself does not.
+@pytest.mark.parametrize("name", [name for name in ODD_NAMES if "\\" not in name])
+def test_no_character_of_a_name_means_anything(folder: str, name: str, tmp_path: Path) -> None:
+    store = Store(f"{folder}/{name}")
+    check_odd_name(store, name, tmp_path / "local file")
+    store.create(f"{name}/{name}.jsonl", jsonl(["text"]))
+    for number, uri in enumerate((f"{store.uri}/{name}", f"{store.uri}/{name}/{name}.jsonl")):
+        recipe = make_recipe(uri, f"{folder}/out{number}/{name}")
+        planner.plan(recipe)
+        (document,) = read_documents(recipe, shard_plans(recipe)[0])
+        assert (document.text, document.metadata["source_file"]) == ("text", f"{name}.jsonl")
+
+
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*.jsonl", "/*/*"])
+def test_objects_that_stand_for_folders_are_no_files(folder: str, pattern: str) -> None:
+    fs = S3FileSystem(use_listings_cache=False)
+    bucket, _, prefix = folder.removeprefix("s3://").partition("/")
+    objects = {"in/": b"", "in/sub/": b"", "in/empty/": b"", "in/sub/b.jsonl": jsonl(["b"])}
+    for key, content in objects.items():
+        fs.call_s3("put_object", Bucket=bucket, Key=f"{prefix}/{key}", Body=content)
+    for format_ in ("auto", "jsonl"):
+        source = Source(uri=f"{folder}/in{pattern}", format=format_)
+        found = find_files(source, source.uri)
+        assert ([file.path for file in found.files], found.skipped) == (["sub/b.jsonl"], [])
+
+
+def test_a_listing_that_breaks_off_after_its_first_page_is_an_error(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(folder)
+    store.create("in/a.jsonl", b"-")
+    store.create("in/sub/b.jsonl", b"-")
+    pages = S3FileSystem._list_pages
+
+    async def broken(self: S3FileSystem, method: str, **kwargs: Any) -> Any:
+        async for page in pages(self, method, **kwargs):
+            yield page
+            if kwargs["Prefix"].endswith("/sub/"):
+                raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(S3FileSystem, "_list_pages", broken)
+    with pytest.raises(WorkerError, match="/in/sub can't be listed") as caught:
+        find_files(Source(uri=f"{folder}/in"), f"{folder}/in")
+    assert caught.value.exit_code is ExitCode.CONFIG
 
 
 @pytest.fixture

