@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 from localcluster import Cluster, running
+from tests.e2e.operator_process import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "rephrase-operator"
@@ -40,74 +41,6 @@ def sample_text(number: int) -> str:
 
 
 @dataclass
-class Operator:
-    """The operator as a process, with a token of the chart's service account.
-
-    Started again when it ends by itself, as its Deployment would: it ends when it loses its Lease, which on
-    a busy machine happens to a Lease as short as the tests'.
-    """
-
-    stage: Stage
-    process: subprocess.Popen[bytes] | None = None
-    wanted: bool = False
-
-    def start(self) -> None:
-        """Start it, unless it runs."""
-        if not self.wanted:
-            self.wanted = True
-            self._spawn()
-            threading.Thread(target=self._keep, name="operator", daemon=True).start()
-
-    def kill(self) -> None:
-        """SIGKILL: no chance to say goodbye."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM, as the kubelet does."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, with_signal: signal.Signals) -> None:
-        self.wanted = False
-        if self.process is not None:
-            self.process.send_signal(with_signal)
-            self.process.wait(30)
-
-    def _keep(self) -> None:
-        kept = self.process
-        while kept is not None:
-            kept.wait()
-            if not self.wanted or self.process is not kept:
-                return
-            self._spawn()
-            kept = self.process
-
-    def _spawn(self) -> None:
-        flags = [f"--namespace={self.stage.namespace}", "--accelerator-resource=", "--allow-local-paths"]
-        flags += [f"--metrics-port={self.stage.port}", "--lease-seconds=5", "--progress-seconds=0.5"]
-        environment = os.environ | {
-            "KUBECONFIG": str(self.stage.operator_config),
-            "POD_NAMESPACE": self.stage.namespace,
-        }
-        with (self.stage.directory / "operator.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "rephrase_operator.cli", "run", *flags],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def metrics(self) -> dict[str, float]:
-        """Every series of /metrics."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.stage.port}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        return {
-            name: float(value)
-            for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))
-        }
-
-
-@dataclass
 class Stage:
     """A cluster with the operator on it, shared by the tests of one process."""
 
@@ -116,10 +49,16 @@ class Stage:
     namespace: str
     real: bool
     port: int
+    home: str = ""
+    """Namespace of an operator that watches all of them. Unset: it watches the jobs' one, and lives there."""
+    watched: tuple[str, ...] = ()
+    """Namespaces that the operator watches; none means all."""
     operator_config: Path = Path()
     operator: Operator = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.home:
+            self.home, self.watched = self.namespace, (self.namespace,)
         self.operator = Operator(self)
 
     def kubectl(
@@ -163,10 +102,11 @@ class Stage:
         for reached in ("jsonpath={.status.acceptedNames.kind}=RephraseJob", "condition=Established"):
             wait = ("wait", "crd/rephrasejobs.rephrase.dev", f"--for={reached}", "--timeout=30s")
             self.cluster.kubectl(*wait)
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        for name in {self.home, self.namespace}:
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        watched = ["--set", f"watchNamespaces={{{','.join(self.watched)}}}"] if self.watched else []
         rendered = subprocess.run(
-            ["helm", "template", "e2e", str(CHART), "-n", self.namespace]
-            + ["--set", f"watchNamespaces={{{self.namespace}}}"]
+            ["helm", "template", "e2e", str(CHART), "-n", self.home, *watched]
             + ["-s", "templates/rbac.yaml", "-s", "templates/serviceaccount.yaml"],
             check=True,
             capture_output=True,
@@ -175,7 +115,8 @@ class Stage:
         objects = [found for found in yaml.safe_load_all(rendered) if found]
         account = next(found for found in objects if found["kind"] == "ServiceAccount")["metadata"]["name"]
         self.apply(*objects)
-        token = self.kubectl("create", "token", account, "--duration=2h").stdout.strip()
+        create_token = ("-n", self.home, "create", "token", account, "--duration=2h")
+        token = self.cluster.kubectl(*create_token).stdout.strip()
         config = yaml.safe_load(self.cluster.kubeconfig.read_text())
         config["users"][0]["user"] = {"token": token}
         self.operator_config = self.directory / "operator.kubeconfig"
@@ -378,8 +319,11 @@ def make_stage(directory: Path, worker: str) -> Iterator[Stage]:
     """The local cluster, or the real one that KUBECONFIG names, ready for jobs."""
     namespace = f"e2e-{worker}"
     if os.environ.get("REPHRASE_REAL_CLUSTER") != "1":
-        with running(directory / "cluster", "--backoff", "0.2") as cluster:
-            yield from _prepared(Stage(cluster, directory, namespace, False, free_port()))
+        with (
+            running(directory / "cluster", "--backoff", "0.2") as cluster,
+            prepared(Stage(cluster, directory, namespace, False, free_port())) as stage,
+        ):
+            yield stage
         return
     cluster = Cluster.of(Path(os.environ["KUBECONFIG"]))
     namespace += f"-{os.getpid()}"
@@ -387,14 +331,17 @@ def make_stage(directory: Path, worker: str) -> Iterator[Stage]:
     with (directory / "kubelet.log").open("wb") as log:
         kubelet = subprocess.Popen([*command, "--dir", str(directory / "kubelet")], stdout=log, stderr=log)
     try:
-        yield from _prepared(Stage(cluster, directory, namespace, True, free_port()))
+        with prepared(Stage(cluster, directory, namespace, True, free_port())) as stage:
+            yield stage
     finally:
         cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
         kubelet.terminate()
         kubelet.wait(30)
 
 
-def _prepared(stage: Stage) -> Iterator[Stage]:
+@contextmanager
+def prepared(stage: Stage) -> Iterator[Stage]:
+    """The stage with everything installed and its operator running; afterwards a look at the log."""
     stage.install()
     stage.operator.start()
     try:

@@ -64,6 +64,8 @@ class FakeKube:
             raise failures.pop(0)
         if query is not None and "labelSelector" in query:
             return self.pages.pop(0) if self.pages else {"items": [], "metadata": {"resourceVersion": "1"}}
+        if query is not None and "dryRun" in query:
+            return body
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
             if path in self.objects:

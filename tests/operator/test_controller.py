@@ -210,3 +210,13 @@ async def test_a_deleted_job_is_forgotten_with_its_metrics() -> None:
         await bench.until(lambda: bool(bench.status))
         bench.controller.drop("default", "books", "uid-1")
         assert b'job="books"' not in bench.metrics.exposition()
+
+
+async def test_a_create_that_is_refused_because_the_namespace_ends_is_not_tried_again_and_again() -> None:
+    bench = Bench()
+    message = "jobs.batch is forbidden: the namespace is being terminated"
+    bench.kube.fail["POST jobs"] = [ApiError(403, "Forbidden", message, ["NamespaceTerminating"])]
+    async with running(bench):
+        await bench.until(lambda: "namespace is being deleted" in bench.status.get("message", ""))
+        assert bench.kube.requests.count(("POST", PLAN.rpartition("/")[0])) == 1
+        assert PLAN not in bench.kube.objects

@@ -137,6 +137,10 @@ OLD_CHILDREN = (
     "Jobs or a ConfigMap of this name belong to something else: an earlier job that is still being removed, "
     "or objects that you made. The job starts when they are gone."
 )
+NAMESPACE_ENDS = (
+    "The namespace is being deleted. The operator deletes the job's Kubernetes Jobs, because their pods "
+    "would keep the namespace from going."
+)
 RECIPE_CHANGED = (
     "The ConfigMap with the frozen recipe is gone, and what the prompt library holds today is something "
     "else. Create a new job with another output."

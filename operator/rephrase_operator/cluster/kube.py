@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Self
 
 from kubernetes.aio import client, config
@@ -28,16 +28,22 @@ _WATCH_SECONDS = 60
 class ApiError(Exception):
     """The API server refused a request."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, causes: Iterable[str] = ()) -> None:
         super().__init__(f"{message} ({status} {reason})")
         self.status = status
         self.reason = reason
         self.message = message
+        self.causes = frozenset(causes)
 
     @property
     def refused(self) -> bool:
         """True when trying the same again is pointless until somebody changes something."""
         return self.status in (400, 403, 422)
+
+    @property
+    def namespace_ends(self) -> bool:
+        """True when the namespace is being deleted: nothing can be created there any more."""
+        return "NamespaceTerminating" in self.causes
 
 
 class Kube:
@@ -118,7 +124,8 @@ class Kube:
 def _error(response: Any, text: bytes) -> ApiError:
     try:
         status = json.loads(text)
-        return ApiError(response.status, status.get("reason") or "", status.get("message") or "")
+        causes = [cause.get("reason") or "" for cause in (status.get("details") or {}).get("causes") or ()]
+        return ApiError(response.status, status.get("reason") or "", status.get("message") or "", causes)
     except (ValueError, AttributeError):
         # A proxy in front of the API server answers in HTML.
         return ApiError(response.status, response.reason or "", text[:200].decode("utf-8", "replace"))

@@ -175,6 +175,8 @@ class Observed:
     """Names of children that exist but are not ours."""
     refused: str = ""
     """What the API server had against the last thing that was tried."""
+    namespace_ends: bool = False
+    """The namespace is being deleted."""
 
     def of(self, step: Step, uid: str) -> tuple[PodView, ...]:
         """The pods of a step of the RephraseJob with this UID, oldest first."""

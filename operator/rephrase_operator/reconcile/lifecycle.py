@@ -29,6 +29,7 @@ from rephrase_operator.reconcile.draft import Draft, started
 from rephrase_operator.reconcile.finalize import finalize
 from rephrase_operator.reconcile.generate import generate, hold_engine
 from rephrase_operator.reconcile.library import LibraryPrompt
+from rephrase_operator.reconcile.namespace_end import held_up, jobs_to_delete
 from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.reconcile.volumes import local_paths
@@ -46,6 +47,9 @@ def reconcile(
     """Decide on one job. Pure: the same arguments give the same decision."""
     if job.deleting:
         return Decision(status=job.status)
+    if seen.namespace_ends:
+        status = job.status.model_copy(update={"message": conditions.NAMESPACE_ENDS})
+        return Decision(status, jobs_to_delete(seen, job.uid), requeue_after=WAIT_SECONDS)
     if job.spec is None:
         return _unreadable(job, now)
     draft = Draft(job, job.spec, seen, now.replace(microsecond=0), settings, library)
@@ -68,6 +72,8 @@ def reconcile(
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
             draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
             draft.set(message=seen.refused)
+    if held_up(seen):
+        draft.look_again(WAIT_SECONDS)
     return draft.decide()
 
 

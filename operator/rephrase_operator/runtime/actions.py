@@ -14,6 +14,7 @@ from rephrase_operator.api.bounds import shortened
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import MERGE_PATCH, ApiError, Kube
 from rephrase_operator.cluster.mirror import Key
+from rephrase_operator.cluster.namespaces import Namespaces
 from rephrase_operator.observed.views import ConfigView, JobObject, view_config
 from rephrase_operator.reconcile import decision as do
 from rephrase_operator.reconcile.children import config_name
@@ -36,9 +37,14 @@ class Actor:
     """Does things for all RephraseJobs."""
 
     def __init__(
-        self, connection: Kube, settings: Settings, remember_job: Callable[[Mapping[str, Any]], None]
+        self,
+        connection: Kube,
+        settings: Settings,
+        remember_job: Callable[[Mapping[str, Any]], None],
+        namespaces: Namespaces,
     ) -> None:
         self._kube = connection
+        self._namespaces = namespaces
         self._settings = settings
         self._remember_job = remember_job
         self._configs: dict[Key, tuple[float, ConfigView | None]] = {}
@@ -88,6 +94,8 @@ class Actor:
                     continue  # It is gone already; the watch tells.
                 if not error.refused:
                     raise
+                if error.namespace_ends:
+                    self._namespaces.note_end(key[0])
                 self._refused[key] = f"{type(action).__name__} was refused: {error.message}"
                 log.warning("%s/%s: %s", *key, self._refused[key])
                 return
@@ -121,6 +129,8 @@ class Actor:
         try:
             await self._kube.request("POST", kube.events(job.namespace), body=body)
         except ApiError as error:
+            if error.namespace_ends:
+                self._namespaces.note_end(job.namespace)
             log.warning("%s/%s: event %s was not posted: %s", job.namespace, job.name, event.reason, error)
 
     async def _do(self, key: Key, action: do.Action) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ import aiohttp
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.cluster.mirror import Key, Mirror, older
+from rephrase_operator.cluster.namespaces import Namespaces
 from rephrase_operator.observed.views import (
     JobObject,
     JobView,
@@ -31,6 +32,7 @@ from rephrase_operator.observed.views import (
 from rephrase_operator.reconcile.decision import CreateConfigMap, CreateJob, Decision
 from rephrase_operator.reconcile.library import library
 from rephrase_operator.reconcile.lifecycle import reconcile
+from rephrase_operator.reconcile.namespace_end import held_up
 from rephrase_operator.runtime.actions import Actor
 from rephrase_operator.runtime.metrics import Metrics
 from rephrase_operator.runtime.polling import Poller
@@ -93,7 +95,8 @@ class Controller:
         self._jobs = [Mirror(connection, kube.jobs(scope), view_job, self._touch) for scope in scopes]
         self._pods = [Mirror(connection, kube.pods(scope), view_pod, self._touch) for scope in scopes]
         self._mirrors: tuple[Mirror[Any], ...] = (*self._jobs, *self._pods)
-        self._actor = Actor(connection, settings, self._remember_job)
+        self._namespaces = Namespaces(connection)
+        self._actor = Actor(connection, settings, self._remember_job, self._namespaces)
 
     def put(self, raw: Mapping[str, Any]) -> None:
         """A RephraseJob exists, or has changed."""
@@ -255,7 +258,7 @@ class Controller:
         pods: list[PodView] = [
             view for mirror in self._pods for view in mirror.of(key) if view.owner_uid in owners
         ]
-        return Observed(
+        seen = Observed(
             jobs=children,
             pods=tuple(pods),
             config=await self._actor.config(key),
@@ -263,6 +266,8 @@ class Controller:
             taken=self._actor.taken(key),
             refused=self._actor.refused(key),
         )
+        ends = await self._namespaces.ends(key[0], suspected=held_up(seen))
+        return replace(seen, namespace_ends=ends)
 
     def _remember_job(self, raw: Mapping[str, Any]) -> None:
         namespace = raw["metadata"]["namespace"]
