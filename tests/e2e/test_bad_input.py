@@ -54,6 +54,8 @@ def secret(variable: str, name: str) -> dict[str, Any]:
         ("spec.worker.env", [{"name": "AWS_REGION"}], "exactly one of value and secretKeyRef"),
         ("metadata.name", "x" * 41, "at most 40"),
         ("metadata.name", "with.dots", "DNS label"),
+        ("metadata.name", "with.dots", "metadata.name: Invalid value"),
+        ("spec.worker.tolerations", [{"value": "x"}], "operator must be Exists"),
     ],
 )
 def test_the_api_server_refuses_and_names_the_field(
@@ -74,7 +76,9 @@ def test_the_recipe_is_immutable_once_the_job_has_started(stage: Stage, make_job
     words = ("patch", job.reference, "--type=merge", "-p", '{"spec": {"sampling": {"temperature": 0.1}}}')
     refused = stage.kubectl(*words, check=False)
     assert refused.returncode != 0
-    assert "can't change once the job has started" in refused.stderr
+    assert "spec.sampling: Invalid value" in refused.stderr
+    assert "sampling can't change once the job has started" in refused.stderr
+    assert "<nil>" not in refused.stderr
     job.patch(parallelism=1, engine={"maxNumSeqs": 4})
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
-from rephrase_operator.api.environment import EnvVar, Name
+from rephrase_operator.api.environment import EnvVar
 from rephrase_worker import spec
 
 GROUP = "rephrase.dev"
@@ -24,7 +24,27 @@ PLURAL = "rephrasejobs"
 NAME_LIMIT = 40
 """Longest name of a RephraseJob: `<name>-generate-<index>` has to be a DNS label of at most 63 characters."""
 
-Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+_QUANTITY = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
+# What the API server accepts in a pod. A Job that it refuses is found only when a step begins.
+
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_SUBDOMAIN)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE)]
+Quantity = Annotated[
+    int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": _QUANTITY})
+]
+
+
+def _keys(name: str, message: str) -> Rule:
+    """The keys of a map are names such as `cpu` or `example.com/gpu`."""
+    return Rule(
+        f"!has(self.{name}) || self.{name}.all(key, key.size() <= 317 && key.matches('{_LABEL_KEY}'))",
+        f"{name}: {message}",
+        f".{name}",
+    )
 
 
 class PromptChoice(Spec):
@@ -52,6 +72,20 @@ class PromptChoice(Spec):
 class Resources(Spec):
     """Requests and limits, as in a pod. The GPUs that the engine needs are added by the operator."""
 
+    rules = tuple(
+        rule
+        for name in ("requests", "limits")
+        for rule in (
+            _keys(name, "keys must be names of resources, such as cpu, memory or example.com/gpu"),
+            Rule(
+                f"!has(self.{name}) || self.{name}.all(key, type(self.{name}[key]) != int || "
+                f"self.{name}[key] >= 0)",
+                f"{name} must not be negative",
+                f".{name}",
+            ),
+        )
+    )
+
     requests: dict[str, Quantity] = Field(
         default_factory=dict,
         max_length=16,
@@ -65,11 +99,27 @@ class Resources(Spec):
 class Toleration(Spec):
     """A taint that the job's pods tolerate, as in a pod."""
 
-    key: Name | None = Field(default=None, description="Key of the taint; unset: every taint.")
-    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Unset: Equal.")
-    value: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="Value of the taint."
+    rules = (
+        Rule(
+            "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+            "operator must be Exists when key is unset: it tolerates every taint",
+            ".operator",
+        ),
+        Rule(
+            "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "value must be unset when operator is Exists",
+            ".value",
+        ),
+        Rule(
+            "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "tolerationSeconds is for effect NoExecute only",
+            ".tolerationSeconds",
+        ),
     )
+
+    key: LabelKey | None = Field(default=None, description="Key of the taint; unset: every taint.")
+    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Unset: Equal.")
+    value: LabelValue | None = Field(default=None, description="Value of the taint.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         default=None, description="Effect of the taint; unset: every effect."
     )
@@ -84,10 +134,12 @@ class Toleration(Spec):
 class Worker(Spec):
     """The job's pods. A change applies to pods of a Job that is made anew: suspend, change, resume."""
 
+    rules = (_keys("nodeSelector", "keys must be labels of nodes"),)
+
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of a worker; GPUs follow from the engine."
     )
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+    node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=32, description="Labels of the nodes that workers may run on."
     )
     tolerations: list[Toleration] = Field(
@@ -100,7 +152,7 @@ class Worker(Spec):
         "credentials and settings of storage, the Hub and the runtime.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    model_cache_claim: Name | None = Field(
+    model_cache_claim: ObjectName | None = Field(
         default=None,
         description="PersistentVolumeClaim that holds models of the Hub for all pods of the job: the model "
         "is fetched into it once, while planning. It has to allow as many pods as there are workers. Unset: "
@@ -112,7 +164,9 @@ class Worker(Spec):
         le=3600,
         description="How long a worker that is told to stop may finish and commit what is in flight.",
     )
-    priority_class_name: Name | None = Field(default=None, description="PriorityClass of the job's pods.")
+    priority_class_name: ObjectName | None = Field(
+        default=None, description="PriorityClass of the job's pods."
+    )
 
 
 class FailurePolicy(Spec):
@@ -212,20 +266,24 @@ class RephraseJobSpec(Spec):
 
 RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding")
 
+
+def _frozen(name: str) -> Rule:
+    """A rule of its own for each field, so that the refusal names the one that was changed."""
+    return Rule(
+        f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || self.spec.{name} == oldSelf.spec.{name}",
+        f"{name} can't change once the job has started: create a job with another name and another output",
+        f".spec.{name}",
+    )
+
+
 ROOT_RULES = (
     Rule(
         f"self.metadata.name.size() <= {NAME_LIMIT} && "
         f"self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        f"metadata.name must be a DNS label (no dots) of at most {NAME_LIMIT} characters: "
-        "pods are named after it",
+        f"must be a DNS label (no dots) of at most {NAME_LIMIT} characters: pods are named after it",
+        ".metadata.name",
     ),
-    Rule(
-        "!has(oldSelf.status) || !has(oldSelf.status.startTime) || ("
-        + " && ".join(f"self.spec.{name} == oldSelf.spec.{name}" for name in RECIPE_FIELDS)
-        + ")",
-        "spec." + ", spec.".join(RECIPE_FIELDS) + " can't change once the job has started: "
-        "create a job with another name and another output",
-    ),
+    *(_frozen(name) for name in RECIPE_FIELDS),
 )
 
 
