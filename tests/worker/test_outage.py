@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -187,6 +188,58 @@ async def test_generation_stops_when_the_memory_for_samples_is_full_and_goes_on_
     assert segment_rows(uri) == dict.fromkeys(keys(200), 1)
     # Two times the limit, since the commit under way holds as many, and the requests in flight.
     assert 60 < made_in_the_outage <= 2 * 60 + 20
+
+
+class StuckStore:
+    """Keeps every put, until it is released or for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+        self._bench = bench
+        self._release = threading.Event()
+
+        def stuck(_: int, name: str) -> Fault:
+            if name in WRITES and not self._release.is_set():
+                bench.clock.wait(1e9, self._release)
+            return None
+
+        Outage(monkeypatch, stuck)
+
+    async def release(self) -> None:
+        self._release.set()
+        await self._bench.clock.run(self._bench.clock.sleep(5.0))
+
+
+async def test_a_store_that_never_answers_ends_the_worker(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "UNCOMMITTED_BYTES", 60 * commits.SAMPLE_BYTES)
+    bench = Bench(documents(5000), limit=8, token_seconds=0.2, store=uri)
+    stuck = StuckStore(monkeypatch, bench)
+    error = await bench.fail()
+    assert (error.failure.reason, error.exit_code) == (Reason.OUTPUT_NOT_WRITABLE, ExitCode.INTERNAL)
+    assert "has not answered a commit for 900 s" in error.failure.message
+    assert commits.STUCK_SECONDS <= bench.clock.now() - 1000 <= commits.STUCK_SECONDS + 30
+    assert bench.engine.closed
+    await stuck.release()
+
+
+@pytest.mark.parametrize("requests", [300, 5000], ids=["in mid-shard", "at the end"])
+async def test_sigterm_with_a_store_that_never_answers_ends_before_the_kill(
+    uri: str, monkeypatch: pytest.MonkeyPatch, requests: int
+) -> None:
+    bench = Bench(documents(2500), limit=64, token_seconds=0.2, grace=25.0, store=uri)
+    stuck = StuckStore(monkeypatch, bench)
+
+    async def stop() -> float:
+        await bench.engine.reached(requests=requests)
+        if requests == 5000:
+            await bench.engine.reached(answered=requests)
+        bench.loop.request_stop()
+        return bench.clock.now()
+
+    error, stopped = await asyncio.gather(bench.fail(), stop())
+    assert error.failure.reason is Reason.PREEMPTED
+    assert f"{bench.engine.answered} finished samples are lost" in error.failure.message
+    assert bench.clock.now() - stopped <= 25 + 10, "SIGKILL"
+    await stuck.release()
 
 
 async def test_looking_for_a_twin_survives_an_outage(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

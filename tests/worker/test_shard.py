@@ -176,6 +176,22 @@ def test_an_outage_at_any_moment_costs_nothing(
     assert failed > 20 // 3
 
 
+def test_finalizing_survives_an_outage_at_any_moment(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    Pod(recipe, "only").run()
+    expected = finalize(recipe)
+    for after in (False, True):
+        at, failed = 1, 0
+        while True:
+            with monkeypatch.context() as patch:
+                outage = Outage(patch, fails_at(range(at, at + 4)), after=after)
+                assert finalize(recipe, clock=FastClock()) == expected
+            if outage.operations < at:
+                break
+            failed += outage.failures
+            at += 3
+        assert failed > 10
+
+
 def test_an_outage_that_never_ends_ends_the_worker_wherever_it_begins(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

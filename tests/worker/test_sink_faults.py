@@ -18,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rephrase_worker import layout
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
-from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Recipe, WorkerError
@@ -147,8 +146,7 @@ def test_twins_agree_through_outages(monkeypatch: pytest.MonkeyPatch, seed: int,
     barrier = threading.Barrier(3)
 
     def work(number: int) -> Manifest:
-        progress = ShardProgress(shard=0, pod_uid=f"{number}", now=FastClock().now)
-        store = Store(recipe.output.uri, patience=Patience(FastClock(), progress))
+        store = Store(recipe.output.uri, patience=Patience(FastClock()))
         barrier.wait()
         return complete(store, recipe, f"twin-{number}", chunk=2 + number)
 

@@ -12,13 +12,14 @@ from functools import partial
 
 from rephrase_worker import layout, manifests
 from rephrase_worker.bookkeeping import read_manifest, read_plan_of, read_shard
+from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.finalizer.card import card
 from rephrase_worker.finalizer.report import report
 from rephrase_worker.intervals import intervals, shortened
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
-from rephrase_worker.store import Store
+from rephrase_worker.store import Patience, Store
 from rephrase_worker.store.parallel import in_parallel
 
 _THREADS = 16
@@ -26,13 +27,14 @@ _REPORTED_CHARACTERS = 500
 """Of the missing shards' intervals in the report, which has to fit into a termination message."""
 
 
-def finalize(recipe: Recipe) -> FinalReport:
+def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
     """Writes account, card and report, and removes the segments of finished shards.
 
+    `clock` is that of the patience with a destination that fails.
     Shards without a manifest are no error: their samples are counted as missing. Raises WorkerError:
     PLAN_MISSING when the job was not planned, ACCOUNT_MISMATCH when the figures contradict each other.
     """
-    store = Store(recipe.output.uri)
+    store = Store(recipe.output.uri, patience=Patience(clock or MonotonicClock()))
     plan = read_plan_of(store, recipe)
     finished = _read_manifests(store, plan)
     unfinished_files = _check_files(store, recipe, plan, finished)

@@ -16,7 +16,8 @@ from typing import Protocol
 from rephrase_worker.clock import Clock
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Sample
-from rephrase_worker.spec import WorkerError
+from rephrase_worker.spec import ExitCode, Reason, WorkerError
+from rephrase_worker.store.patience import OUTAGE_SECONDS
 
 COMMIT_BYTES = 64 * 1024 * 1024
 """Bytes of finished samples, about, that are committed without waiting for the interval."""
@@ -25,6 +26,11 @@ UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
 The commit that is under way holds as many again at most."""
 SAMPLE_BYTES = 1024
 """What a sample takes beside its text until it is committed, as measured: errors have no text at all."""
+
+LAST_COMMIT_SECONDS = 7.0
+"""For the last commit, after the grace period of requests in flight. The operator leaves 10 until SIGKILL."""
+STUCK_SECONDS = OUTAGE_SECONDS + 300.0
+"""A commit under way for this long is stuck: the sink's patience and a last attempt of five minutes."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +76,7 @@ class Commits:
         self._finished: list[Sample] = []
         self._finished_bytes = 0
         self._last = clock.now()
+        self._end: float | None = None
         self._under_way: asyncio.Future[None] | None = None
         # Two counts, because each of them is changed by one thread only.
         self._taken = 0
@@ -94,9 +101,14 @@ class Commits:
         return waited >= self._interval or self._finished_bytes >= COMMIT_BYTES
 
     def begin(self) -> None:
-        """Start a commit of all that is in hand, unless one is under way. Raises what the last one raised."""
+        """Start a commit of all that is in hand, unless one is under way.
+
+        Raises what the last one raised, and WorkerError(OUTPUT_NOT_WRITABLE) when the store has not answered
+        it for too long.
+        """
         if self._under_way is not None:
             if not self._under_way.done():
+                self._check_answer()
                 return
             self._under_way.result()
         self._start()
@@ -105,13 +117,43 @@ class Commits:
         """Commit all that is in hand, after a commit that is under way, and also when that one fails."""
         try:
             if self._under_way is not None:
-                await self._under_way
+                await self._answer(self._under_way)
         except WorkerError:
-            if self._finished:
-                await self._start()
+            if self._finished and self._under_way is not None and self._under_way.done():
+                await self._answer(self._start())
             raise
         if self._finished:
-            await self._start()
+            await self._answer(self._start())
+
+    def hurry(self, seconds: float) -> None:
+        """The worker ends: be done with all commits in so many seconds, and a little more."""
+        self._sink.hurry(seconds)
+        self._end = self._clock.now() + seconds + LAST_COMMIT_SECONDS
+
+    async def _answer(self, commit: asyncio.Future[None]) -> None:
+        """Wait for the commit, but no longer than `_check_answer` allows."""
+        while not commit.done():
+            self._check_answer()
+            pause = asyncio.ensure_future(self._clock.sleep(1.0))
+            await asyncio.wait({commit, pause}, return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
+        commit.result()
+
+    def _check_answer(self) -> None:
+        """Raises when a commit is under way for so long that its thread must be stuck in the store.
+
+        The sink gives up by itself, but only between two attempts: a network file system whose server is
+        gone, or a connection that is cut without a word, may keep one attempt for ever.
+        """
+        now = self._clock.now()
+        end = self._last + STUCK_SECONDS
+        if now >= (end if self._end is None else min(end, self._end)):
+            raise WorkerError(
+                Reason.OUTPUT_NOT_WRITABLE,
+                f"The output has not answered a commit for {now - self._last:.0f} s. Look at the network "
+                "and the store; the shard goes on from its last commit.",
+                exit_code=ExitCode.INTERNAL,
+            )
 
     def close(self) -> None:
         """Take no more commits. Does not wait for the thread."""

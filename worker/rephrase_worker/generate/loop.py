@@ -68,7 +68,6 @@ class GenerationLoop:
         self._rows = rows
         self._make_engine = make_engine
         self._make_renderer = make_renderer
-        self._sink = sink
         self._progress = progress
         self._clock = clock
         self._limit = max_requests_in_flight
@@ -88,7 +87,7 @@ class GenerationLoop:
 
     def request_stop(self) -> None:
         """SIGTERM: admit nothing more, finish and commit what the grace period allows, end."""
-        self._sink.hurry(self._grace)
+        self._commits.hurry(self._grace)
         self.stop.set()
 
     async def run(self) -> None:

@@ -42,7 +42,9 @@ class Listener(Protocol):
 class Patience:
     """Repeats operations that fail until they succeed or the outage is too long. For several threads."""
 
-    def __init__(self, clock: Clock, listener: Listener, outage_seconds: float = OUTAGE_SECONDS) -> None:
+    def __init__(
+        self, clock: Clock, listener: Listener | None = None, *, outage_seconds: float = OUTAGE_SECONDS
+    ) -> None:
         self._clock = clock
         self._listener = listener
         self._outage_seconds = outage_seconds
@@ -74,7 +76,8 @@ class Patience:
                     raise
                 now = self._clock.now()
                 began = now if attempts == 1 else began
-                self._listener.store_failed(writing=writing)
+                if self._listener is not None:
+                    self._listener.store_failed(writing=writing)
                 if self._left(began, now) <= 0:
                     self._gave_up = self._gave_up or f"It failed {attempts} times in {now - began:.0f} s."
                     error.add_note(self._gave_up)
@@ -92,7 +95,8 @@ class Patience:
             else:
                 self._gave_up = None
                 if attempts > 1:
-                    self._listener.store_works()
+                    if self._listener is not None:
+                        self._listener.store_works()
                     log.info("%s worked, attempt=%d", operation, attempts)
                 return result
             if self._wait(delay):
