@@ -52,7 +52,7 @@ seeded = settings(max_examples=30, deadline=None, derandomize=True, suppress_hea
 
 @cache
 def tokenizer(family: str) -> HuggingFaceTokenizer:
-    return HuggingFaceTokenizer(build(family))
+    return HuggingFaceTokenizer(build(family), family)
 
 
 @cache

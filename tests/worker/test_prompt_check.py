@@ -88,6 +88,11 @@ def without_chat_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
+def only_in_python(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    edit("tokenizer_config.json", lambda config: config.update(tokenizer_class="ByT5Tokenizer"))(folder)
+
+
 REFUSED: dict[str, tuple[Change, str]] = {
     "raises": (template("{{ raise_exception('A system message is required') }}"), "A system message is requ"),
     "needs a system message": (
@@ -132,6 +137,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         named_templates(rag=PLAIN_TEMPLATE, tool_use=PLAIN_TEMPLATE),
         "rag, tool_use",
     ),
+    "has a tokenizer without a fast version": (only_in_python, "no fast version"),
     "has a token that the model lacks": (
         edit("config.json", lambda config: config.update(vocab_size=1500)),
         "vocab_size",
@@ -200,6 +206,10 @@ UNREADABLE: dict[str, Change] = {
     "chat templates without names": nameless_templates,
     "an added token that is a number": edit(
         "tokenizer_config.json", lambda config: config.update(added_tokens_decoder={"x": 1})
+    ),
+    "code of its own": edit(
+        "tokenizer_config.json",
+        lambda config: config.update(tokenizer_class="Own", auto_map={"AutoTokenizer": ["own.Own", None]}),
     ),
     "config.json is cut off": broken("config.json", b"{"),
     "config.json is nested by the thousand": broken("config.json", nested(100_000)),

@@ -182,7 +182,7 @@ def test_a_model_whose_chat_template_can_not_be_used_is_refused(
     try:
         transformers.chat_template = template
         with pytest.raises(WorkerError, match="chat template") as caught:
-            HuggingFaceTokenizer(transformers)
+            HuggingFaceTokenizer(transformers, "tiny")
     finally:
         transformers.chat_template = original
     assert caught.value.exit_code is ExitCode.USAGE

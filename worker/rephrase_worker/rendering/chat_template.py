@@ -42,7 +42,10 @@ class ChatTemplate:
         try:
             before, *after = self.render(message).split(mark)
         except RenderError as error:
-            raise RenderError(self._hint(message, mark) or str(error)) from error
+            raise RenderError(
+                self._hint(message, mark)
+                or f"{error}. Choose another model, or use a copy of it with a chat template that can"
+            ) from error
         if not after:
             raise RenderError(
                 self._hint(message, mark)

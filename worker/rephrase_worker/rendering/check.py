@@ -49,8 +49,8 @@ def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> 
     `engine.max_model_len` the context is taken to be the model's own. Raises WorkerError: MODEL_NOT_FOUND
     when a file is not there or can't be read, INVALID_RECIPE for all else.
     """
-    config = _read_config(Path(model))
-    tokenizer = load_tokenizer(model, None)
+    config = _read_config(Path(model), recipe.model.name)
+    tokenizer = load_tokenizer(model, None, name=recipe.model.name)
     asked = None if engine is None else engine.max_model_len
     renderer = Renderer(
         tokenizer,
@@ -128,13 +128,13 @@ def _parts(config: object) -> Iterator[dict[str, Any]]:
         yield from (value for value in config.values() if isinstance(value, dict))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise WorkerError(
             Reason.MODEL_NOT_FOUND,
-            f"{folder}/config.json can't be read: {type(error).__name__}. Choose a model folder or Hub "
+            f"The config.json of {name} can't be read: {type(error).__name__}. Choose a model folder or Hub "
             "repository that transformers can load.",
         ) from error
     return config if isinstance(config, dict) else {}

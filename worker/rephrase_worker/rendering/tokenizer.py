@@ -68,11 +68,13 @@ class _Frame:
 class HuggingFaceTokenizer:
     """`Tokenizer` on transformers' fast tokenizers.
 
-    Raises WorkerError(INVALID_RECIPE) when the tokenizer or its chat template can't be used.
+    `name` is what errors call the model. Raises WorkerError(INVALID_RECIPE) when the tokenizer or its chat
+    template can't be used.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         self._tokenizer = tokenizer
+        self._name = name
         self._controls: dict[Instruction, list[int]] = {}
         try:
             self._prepare()
@@ -228,25 +230,25 @@ class HuggingFaceTokenizer:
         return encoding
 
     def _refused(self, error: RenderError) -> WorkerError:
-        return WorkerError(
-            Reason.INVALID_RECIPE, f"The model {self._tokenizer.name_or_path} can't be used: {error}."
-        )
+        return WorkerError(Reason.INVALID_RECIPE, f"The model {self._name} can't be used: {error}.")
 
 
-def load_tokenizer(model: str, revision: str | None) -> HuggingFaceTokenizer:
+def load_tokenizer(model: str, revision: str | None, *, name: str | None = None) -> HuggingFaceTokenizer:
     """The tokenizer of a model folder, or of a Hub model in the local cache.
 
-    Raises WorkerError: MODEL_NOT_FOUND when its files are not there or can't be read, INVALID_RECIPE when
-    they can but prompts can't be made with them.
+    `name` is what errors call the model where that is not `model`. Raises WorkerError: MODEL_NOT_FOUND when
+    its files are not there or can't be read, INVALID_RECIPE when prompts can't be made with them.
     """
     from transformers import AutoTokenizer
 
+    name = name or model
     try:
-        with third_party(f"The tokenizer of {model} can't be loaded"):
-            tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+        with third_party(f"The tokenizer of {name} can't be loaded"):
+            # Left open, transformers would ask on the terminal whether to run the model's own code.
+            tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     except RenderError as error:
         raise WorkerError(
             Reason.MODEL_NOT_FOUND,
             f"{error}. Check that tokenizer.json and tokenizer_config.json of the model are there and whole.",
         ) from error
-    return HuggingFaceTokenizer(tokenizer)
+    return HuggingFaceTokenizer(tokenizer, name)
