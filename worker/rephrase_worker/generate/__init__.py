@@ -1,5 +1,5 @@
 """`rephrase-worker generate`: the documents of one shard become samples.
 
-`shard` puts the parts together; `loop` runs them: `prefetch`, `render` with the `tokenizer`, the `window` of
-requests to the engine, the rows of `work`, and the `watchdog` over it all.
+`shard` puts the parts together; `loop` runs them: `prefetch`, the prompts of the room `rendering`, the
+`window` of requests to the engine, the rows of `work`, and the `watchdog` over it all.
 """
