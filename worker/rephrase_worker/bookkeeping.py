@@ -25,7 +25,7 @@ C = TypeVar("C", bound=Contract)
 
 def read_plan(store: Store) -> Plan:
     """The plan's summary. Raises WorkerError(PLAN_MISSING) when there is no whole plan."""
-    return _read(store, layout.PLAN, Plan)
+    return _read(store, layout.PLAN, Plan, "plan")
 
 
 def read_plan_of(store: Store, recipe: Recipe) -> Plan:
@@ -45,12 +45,12 @@ def read_plan_of(store: Store, recipe: Recipe) -> Plan:
 
 def read_shard(store: Store, number: int) -> ShardPlan:
     """The plan of one shard. Raises WorkerError(PLAN_MISSING) when there is none."""
-    return _read(store, layout.shard_plan(number), ShardPlan)
+    return _read(store, layout.shard_plan(number), ShardPlan, f"plan of shard {number}")
 
 
 def read_listing(store: Store) -> SourceListing:
     """The frozen listing of the source. Raises WorkerError(PLAN_MISSING) when there is none."""
-    return _read(store, layout.SOURCE_LISTING, SourceListing)
+    return _read(store, layout.SOURCE_LISTING, SourceListing, "listing of the source")
 
 
 def read_manifest(store: Store, path: str) -> Manifest:
@@ -58,14 +58,14 @@ def read_manifest(store: Store, path: str) -> Manifest:
     return _parse(store, path, store.read(path), Manifest, Reason.ACCOUNT_MISMATCH)
 
 
-def _read(store: Store, path: str, kind: type[C]) -> C:
+def _read(store: Store, path: str, kind: type[C], what: str) -> C:
     try:
         content = store.read(path)
     except FileNotFoundError as error:
         raise WorkerError(
             Reason.PLAN_MISSING,
-            f"{store.uri}/{path} is not there. Run `rephrase-worker plan` with the same recipe first; "
-            "shards are counted from 0.",
+            f"There is no {what}: {store.uri}/{path} is not there. Run `rephrase-worker plan` with the same "
+            "recipe first; shards are counted from 0.",
         ) from error
     return _parse(store, path, content, kind, Reason.PLAN_MISSING)
 

@@ -231,12 +231,17 @@ def _summary(report: Report) -> str:
             return f"{about}{report.documents} documents in {report.files} files, {report.shards} shards"
         case ShardReport():
             return (
-                f"shard {report.shard}: {report.samples_text} samples, {report.samples_error} errors, "
-                f"{report.output_tokens} output tokens"
+                f"shard {report.shard}: {report.samples_text} samples{_empty(report)}, "
+                f"{report.samples_error} errors, {report.output_tokens} output tokens"
             )
         case FinalReport():
+            shards = f" (shards {report.missing_shard_numbers})" if report.missing_shards else ""
             return (
-                f"{report.documents} documents, {report.samples_text} samples, "
-                f"{report.samples_error} errors, {report.samples_missing} missing, "
+                f"{report.documents} documents, {report.samples_text} samples{_empty(report)}, "
+                f"{report.samples_error} errors, {report.samples_missing} missing{shards}, "
                 f"{report.output_tokens} output tokens"
             )
+
+
+def _empty(report: ShardReport | FinalReport) -> str:
+    return f" ({report.samples_empty} empty)" if report.samples_empty else ""
