@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import io
 import lzma
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow.parquet import encryption
 
 from rephrase_worker.planner import planner
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
+from rephrase_worker.store import Store
 from tests.worker.builders import jsonl, make_recipe, read_documents, shard_plans
 
 BOM = b"\xef\xbb\xbf"
@@ -184,7 +189,12 @@ def parquet_file(table: pa.Table, **options: object) -> bytearray:
 def test_checksums_of_parquet_pages_are_verified(tmp_path: Path) -> None:
     words = ["alpha", "bravo", "delta"]
     content = parquet_file(
-        pa.table({"text": words}), write_page_checksum=True, compression="none", use_dictionary=False
+        pa.table({"text": words}),
+        row_group_size=1,
+        write_page_checksum=True,
+        write_statistics=False,
+        compression="none",
+        use_dictionary=False,
     )
     path = tmp_path / "a.parquet"
     place = content.index(b"bravo")
@@ -231,3 +241,58 @@ def test_row_groups_may_be_empty(tmp_path: Path) -> None:
         for texts in ([], ["one"], [], ["two", "three"], []):
             writer.write_table(pa.table({"text": texts}, schema=schema), row_group_size=10)
     assert texts_of(tmp_path / "a.parquet", tmp_path / "out") == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_would_fill_the_memory_is_an_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, end: bytes
+) -> None:
+    monkeypatch.setattr("rephrase_worker.source.lines.LONGEST", 1_000)
+    content = jsonl(["a", "b" * 5_000_000, "c", "d" * (1_000 - 13), "e" * 1_000]).removesuffix(b"\n") + end
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    recipe = make_recipe(path, tmp_path / "out", documents_per_shard=2)
+    assert planner.plan(recipe).documents == 5
+    documents = [document for shard in shard_plans(recipe) for document in read_documents(recipe, shard)]
+    assert [document.text[:1] for document in documents] == ["a", "", "c", "d", ""]
+    errors = [str(document.metadata.get("error")).partition(":")[0] for document in documents]
+    assert errors == ["None", "line_too_long", "None", "None", "line_too_long"]
+
+
+@pytest.mark.parametrize("plaintext_footer", [True, False])
+def test_encrypted_parquet_is_refused_while_planning(tmp_path: Path, plaintext_footer: bool) -> None:
+    class Kms(encryption.KmsClient):
+        def wrap_key(self, key: bytes, name: str) -> bytes:
+            return base64.b64encode(key)
+
+        def unwrap_key(self, wrapped: bytes, name: str) -> bytes:
+            return base64.b64decode(wrapped)
+
+    properties = encryption.CryptoFactory(lambda config: Kms()).file_encryption_properties(
+        encryption.KmsConnectionConfig(),
+        encryption.EncryptionConfiguration(
+            footer_key="footer", column_keys={"column": ["text"]}, plaintext_footer=plaintext_footer
+        ),
+    )
+    table = pa.table({"text": ["swordfish"], "n": [1]})
+    with pq.ParquetWriter(tmp_path / "a.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    message = refusal_of(tmp_path / "a.parquet", tmp_path / "out")
+    assert "encrypted" in message
+    assert SECRET not in message
+
+
+def test_a_file_whose_length_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    Store(root).create("a.jsonl", jsonl(["one"]))
+    info = MemoryFileSystem.info
+
+    def without_length(self: MemoryFileSystem, path: str, **kwargs: object) -> dict[str, object]:
+        return {**info(self, path, **kwargs), "size": None}
+
+    monkeypatch.setattr(MemoryFileSystem, "info", without_length)
+    recipe = make_recipe(f"{root}/a.jsonl", tmp_path / "out")
+    with pytest.raises(WorkerError, match=r"does not say how long a\.jsonl is") as caught:
+        planner.plan(recipe)
+    assert caught.value.exit_code is ExitCode.CONFIG

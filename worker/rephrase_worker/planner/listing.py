@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from rephrase_worker.plan import SKIPPED_LISTED, SkippedPath, SourceFile, SourceListing
+from rephrase_worker.plan import SKIPPED_LISTED, Range, SkippedPath, SourceFile, SourceListing
 from rephrase_worker.planner.pinning import SIMULATED_MODEL, model_folder, pin_dataset, pin_model
 from rephrase_worker.rendering.check import check_prompts
-from rephrase_worker.source import inspection, names
+from rephrase_worker.source import inspection, names, parquet
 from rephrase_worker.source.files import FoundFile, FoundFiles, find_files
-from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, watched
+from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, WatchedFile, watched
 from rephrase_worker.spec import EngineSettings, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store.errors import planning_exit_code
 from rephrase_worker.store.location import Location
@@ -40,6 +41,7 @@ def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
             f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
         )
     _say(metadata)
+    _prove(found.root, files, recipe.source)
     skipped = sorted([*found.skipped, *metadata], key=lambda one: one.path)
     model_revision = pin_model(recipe.model)
     if recipe.model.name != SIMULATED_MODEL and (engine is None or engine.backend == "vllm"):
@@ -86,14 +88,35 @@ def _inspect_all(found: FoundFiles, source: Source) -> tuple[list[SourceFile], l
 
 def _inspect(root: Location, file: FoundFile, source: Source) -> _Inspected:
     """The file, or for JSON that may be anything the reason why it holds no documents."""
-    location = root / file.path
     try:
-        with watched(location, file.size) as content:
+        with _opened(root, file) as content:
             return inspection.inspect(file, content, source)
     except inspection.NotDocumentsError as error:
         if file.asked_for or error.names_text or not names.may_be_metadata(file.path):
             raise
         return error
+
+
+def _prove(root: Location, files: Sequence[SourceFile], source: Source) -> None:
+    """Reads a row of the first parquet file that has any, before GPUs are paid for.
+
+    A footer can be read though columns are encrypted or compressed in a way that is not known here. One file
+    is enough, because the files of a dataset are alike in this.
+    """
+    for file in files:
+        if file.format == "parquet" and file.documents:
+            with _opened(root, file) as content:
+                next(parquet.rows(content, Range(file=file, start=0, end=1), source), None)
+            return
+
+
+@contextmanager
+def _opened(root: Location, file: FoundFile | SourceFile) -> Iterator[WatchedFile]:
+    """The file, open; what goes wrong with it leaves as WorkerError."""
+    location = root / file.path
+    try:
+        with watched(location, file.size) as content:
+            yield content
     except BrokenFileError as error:
         what = f"decompressed as {file.compression}" if file.compression else f"read as {file.format}"
         raise WorkerError(

@@ -165,12 +165,13 @@ def _read_head(stream: io.RawIOBase) -> bytes:
 def _count(found: FoundFile, stream: io.RawIOBase, source: Source) -> int:
     """Exact number of documents; the first lines are checked in passing."""
     sample: list[bytes] = []
-    documents = 0
+    sampled = documents = 0
     checked = False
     with buffered(stream) as content:
-        for number, line in enumerate(lines.lines(content)):
-            if number < SAMPLE_LINES:
+        for number, (line, _) in enumerate(lines.lines(content)):
+            if number < SAMPLE_LINES and sampled < SAMPLE_BYTES:
                 sample.append(line)
+                sampled += len(line)
             elif not checked:
                 _check_lines(found, sample, source)
                 checked = True

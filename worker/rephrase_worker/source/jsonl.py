@@ -20,13 +20,13 @@ def plain_rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row
     with buffered(file) as stream:
         position = _first_line(stream, range_.start)
         while range_.end is None or position < range_.end:
-            line = stream.readline()
+            line, length = lines.read_line(stream)
             if not line:
                 return
             content = lines.content(line)
             if content:
-                yield _row(position, content, source)
-            position += len(line)
+                yield _row(position, content, length, source)
+            position += length
 
 
 def _first_line(stream: io.BufferedReader, start: int) -> int:
@@ -46,15 +46,17 @@ def _first_line(stream: io.BufferedReader, start: int) -> int:
 def compressed_rows(file: WatchedFile, compression: Compression, source: Source) -> Iterator[Row]:
     """All documents of a compressed file. Position: line number from 0, blank lines counted."""
     with buffered(CompressedStream(file, compression)) as stream:
-        for number, line in enumerate(lines.lines(stream)):
+        for number, (line, length) in enumerate(lines.lines(stream)):
             content = lines.content(line)
             if content:
-                yield _row(number, content, source)
+                yield _row(number, content, length, source)
 
 
-def _row(position: int, content: bytes, source: Source) -> Row:
+def _row(position: int, content: bytes, length: int, source: Source) -> Row:
     id_ = None
     try:
+        if length > lines.LONGEST:
+            raise lines.UnusableDocumentError("line_too_long", f"the line has {length} bytes")
         record = lines.parse(content)
         if source.id_field is not None:
             id_ = ids.of_json(record.get(source.id_field), content, source.id_field)

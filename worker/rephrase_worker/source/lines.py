@@ -14,6 +14,11 @@ from typing import Any
 
 import orjson
 
+LONGEST = 128 << 20
+"""Bytes of the longest line that is read; a longer one is a document in error."""
+
+_SKIP_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -30,9 +35,26 @@ class UnusableDocumentError(ValueError):
         self.code = code
 
 
-def lines(file: io.BufferedReader) -> Iterator[bytes]:
-    """The lines from the current place on, with their line ends."""
-    return iter(file.readline, b"")
+def read_line(file: io.BufferedReader) -> tuple[bytes, int]:
+    """The next line with its end, and its length; empty at the end of the file.
+
+    Of a line that is longer than `LONGEST` only the start is kept: a few kilobytes of compressed zeros would
+    otherwise fill the memory.
+    """
+    line = file.readline(LONGEST)
+    length = len(line)
+    if length == LONGEST:
+        while not line.endswith(b"\n") and (more := file.readline(_SKIP_BYTES)):
+            length += len(more)
+            if more.endswith(b"\n"):
+                break
+    return line, length
+
+
+def lines(file: io.BufferedReader) -> Iterator[tuple[bytes, int]]:
+    """The lines from the current place on, as `read_line` gives them."""
+    while (found := read_line(file))[0]:
+        yield found
 
 
 def content(line: bytes) -> bytes:

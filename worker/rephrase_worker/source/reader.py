@@ -28,7 +28,8 @@ class ShardReader(PipelineStep):
 
     Each document's metadata holds `source_file` and `source_position`, and `error` (`code: sentence`)
     with an empty text when the document can't be rephrased. Codes: invalid_json, not_an_object,
-    missing_text, text_not_string, empty_text, not_utf8. Memory stays within a small batch of documents.
+    missing_text, text_not_string, empty_text, not_utf8, line_too_long. Memory stays within a small batch
+    of documents.
 
     Raises WorkerError while it runs: SOURCE_CHANGED when a file is not the one that was planned,
     SOURCE_UNREADABLE when its content can't be decoded or the file can't be opened.
