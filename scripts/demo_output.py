@@ -1,13 +1,14 @@
-"""What the demo prints at its end: source and output pairs, totals, what to try next."""
+"""What the demo prints at its end: whole samples beside their documents, totals, what to try next."""
 
 from __future__ import annotations
 
 import json
-from itertools import islice
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -17,29 +18,62 @@ from rephrase_worker.plan import ShardPlan
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Recipe
 
-PAIRS = 2
-"""Source and output pairs that are shown of each prompt."""
-CHARACTERS = 320
-"""Of each text of a pair."""
+Row = dict[str, Any]
+
+MANY_CHARACTERS = 4000
+"""Longer texts (of the user's own documents) are cut, so that a screen does not fill with one of them."""
 
 console = Console(highlight=False)
 
 
-def show_samples(output: Path) -> None:
-    """Print some source and output pairs of every prompt, the longest outputs first."""
+def show(output: Path) -> None:
+    """Print a whole sample of every prompt, then the totals."""
     recipe = Recipe.model_validate_json((output / "_rephrase" / "recipe.json").read_bytes())
-    sources = source_texts(output, recipe)
-    for prompt in recipe.prompts:
-        files = sorted((output / prompt.name).glob("*.parquet"))
-        rows = [row for file in files for row in pq.read_table(file).to_pylist() if row["text"]]
-        rows.sort(key=lambda row: -len(row["text"].strip()))
-        table = Table(title=f"[bold]{prompt.name}[/]", show_lines=True, expand=True)
-        table.add_column("source", ratio=1, style="dim")
-        table.add_column("rephrased", ratio=1)
-        for row in islice(rows, PAIRS):
-            source = sources[row["source_file"], row["source_position"]]
-            table.add_row(f"{escape(row['id'])}\n{clip(source)}", clip(row["text"]))
+    samples = {prompt.name: rows_of(output, prompt.name) for prompt in recipe.prompts}
+    show_samples(samples, source_texts(output, recipe))
+    show_totals(output)
+
+
+def rows_of(output: Path, prompt: str) -> list[Row]:
+    """The samples of a prompt."""
+    return [
+        row for file in sorted((output / prompt).glob("*.parquet")) for row in pq.read_table(file).to_pylist()
+    ]
+
+
+def show_samples(samples: dict[str, list[Row]], sources: dict[tuple[str, int], str]) -> None:
+    """Print one sample of every prompt beside its document, each of another document while there are some."""
+    shown: set[str] = set()
+    for prompt, rows in samples.items():
+        row = typical(rows, shown)
+        if row is None:
+            continue
+        shown.add(row["id"])
+        source = sources[row["source_file"], row["source_position"]]
+        table = Table(box=box.ROUNDED, expand=True, padding=(0, 1), border_style="dim")
+        table.add_column(f"document: {escape(row['id'])}", ratio=2, style="dim")
+        table.add_column(f"{prompt}: {row['output_tokens']} tokens, {ending(row)}", ratio=3)
+        table.add_row(tidy(source), tidy(row["text"]))
         console.print(table)
+
+
+def typical(rows: list[Row], shown: set[str]) -> Row | None:
+    """The sample of middle length: among those that ended by themselves, of documents not shown yet.
+
+    None when the prompt has no text at all.
+    """
+    texts = [row for row in rows if (row["text"] or "").strip()]
+    whole = [row for row in texts if row["finish_reason"] == "stop"] or texts
+    fresh = [row for row in whole if row["id"] not in shown] or whole
+    if not fresh:
+        return None
+    middle = statistics.median(len(row["text"]) for row in fresh)
+    return min(fresh, key=lambda row: abs(len(row["text"]) - middle))
+
+
+def ending(row: Row) -> str:
+    """How an output ended, in words."""
+    return "complete" if row["finish_reason"] == "stop" else "cut at maxTokens"
 
 
 def source_texts(output: Path, recipe: Recipe) -> dict[tuple[str, int], str]:
@@ -53,34 +87,41 @@ def source_texts(output: Path, recipe: Recipe) -> dict[tuple[str, int], str]:
     return texts
 
 
-def clip(text: str) -> str:
-    """The start of a text without blank lines, its own markup escaped."""
-    lines = "\n".join(line.strip() for line in text.splitlines() if line.strip())
-    return escape(lines if len(lines) <= CHARACTERS else lines[:CHARACTERS].rstrip() + " …")
+def tidy(text: str) -> str:
+    """A text for a cell: no empty lines around it, its own markup escaped."""
+    text = text.strip()
+    return escape(text if len(text) <= MANY_CHARACTERS else text[:MANY_CHARACTERS].rstrip() + " …")
 
 
 def show_totals(output: Path) -> None:
-    """Print the account: what was planned, and what became of it."""
+    """Print the account: what was planned, what became of it, and how the outputs ended."""
     account: dict[str, Any] = json.loads((output / "_rephrase" / "account.json").read_text())
-    table = Table(title=f"[bold]account[/]: {account['documents']} documents in {account['shards']} shards")
-    for column in (
-        "prompt",
-        "planned",
-        "text",
-        "error",
-        "missing",
-        "prompt tokens",
-        "cached",
-        "output tokens",
-    ):
-        table.add_column(column, justify="left" if column == "prompt" else "right")
+    title = f"[bold]account[/]: {account['documents']} documents in {account['shards']} shards"
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table.add_column("prompt")
+    for column in ("planned", "text", "error", "missing", "empty", "complete", "cached", "tokens"):
+        table.add_column(column, justify="right")
     for name, totals in account["prompts"].items():
-        cached = totals["cachedPromptTokens"] / max(1, totals["promptTokens"])
-        counts = [totals[key] for key in ("planned", "text", "error", "missing", "promptTokens")]
         table.add_row(
-            name, *(f"{count:,}" for count in counts), f"{cached:.0%}", f"{totals['outputTokens']:,}"
+            name,
+            *(f"{totals[key]:,}" for key in ("planned", "text", "error", "missing", "empty")),
+            share(totals["finishReasons"].get("stop", 0), totals["text"]),
+            share(totals["cachedPromptTokens"], totals["promptTokens"]),
+            f"{totals['outputTokens']:,}",
         )
     console.print(table)
+    console.print(
+        "[dim]planned = text + error + missing\n"
+        "empty: texts with nothing in them\n"
+        "complete: outputs that ended by themselves, before maxTokens\n"
+        "cached: prompt tokens that came from the prefix cache\n"
+        "tokens: output tokens[/]\n"
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage; a dash of nothing."""
+    return f"{part / whole:.0%}" if whole else "-"
 
 
 def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: Path) -> None:
@@ -94,10 +135,10 @@ def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: P
     ]
     if kubeconfig is None:
         lines += [
-            "make demo-up                  the cluster stays up, to try",
+            "make demo-up                  keeps the cluster running, to try",
             "                              kubectl get rephrasejobs, kubectl describe,",
             "                              and the operator's /metrics",
-            "DOCS=100 make demo            more documents",
+            "DOCS=2 make demo              fewer documents",
             "INPUT=my.parquet make demo    your own documents (field: text)",
         ]
     else:
@@ -107,6 +148,6 @@ def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: P
             "kubectl describe rephrasejob demo",
             "kubectl get jobs,pods",
             f"curl -s http://127.0.0.1:{port}/metrics | grep ^rephrase_",
-            "make demo-down                ends it all",
+            "make demo-down                stops the cluster and the operator",
         ]
     console.print(Panel("\n".join(lines), title="what to try next", expand=False, padding=(1, 2)))
