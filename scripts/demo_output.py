@@ -97,7 +97,7 @@ def show_totals(output: Path) -> None:
     """Print the account: what was planned, what became of it, and how the outputs ended."""
     account: dict[str, Any] = json.loads((output / "_rephrase" / "account.json").read_text())
     title = f"[bold]account[/]: {account['documents']} documents in {account['shards']} shards"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # 80 columns wide at most
     table.add_column("prompt")
     for column in ("planned", "text", "error", "missing", "empty", "complete", "cached", "tokens"):
         table.add_column(column, justify="right")
