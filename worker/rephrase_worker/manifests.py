@@ -66,9 +66,9 @@ class Account(Contract):
     documents_exact: bool
     """False when the documents of missing shards are an estimate."""
     unfinished_files: int
-    """Final files of shards without a manifest: whole, but in none of the figures."""
+    """Final files of shards without a manifest. They are whole, but no figure here counts them."""
     unfinished_file_numbers: dict[str, str]
-    """Their shards by prompt, as intervals."""
+    """The shards of these files by prompt, as intervals."""
     prompts: dict[str, PromptTotals]
 
 

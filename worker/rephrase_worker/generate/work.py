@@ -37,7 +37,7 @@ class Work:
 
 
 class Rows:
-    """Makes the rows of one shard: everything in them that is the same for the whole shard."""
+    """Makes the rows of one shard. Knows the values that all rows of the shard have in common."""
 
     def __init__(self, recipe: Recipe, *, model: str, revision: str | None) -> None:
         self._hashes = {prompt.name: prompt.hash for prompt in recipe.prompts}

@@ -161,14 +161,14 @@ class ShardProgress:
             self._commits += 1
 
     def store_failed(self, *, writing: bool) -> None:
-        """An attempt at the destination failed; `writing` or reading."""
+        """Note that an attempt at `writing` to the destination, or at reading from it, has failed."""
         with self._lock:
             self._commit_failures += writing
             if self._store_fails_since is None:
                 self._store_fails_since = self._now()
 
     def store_works(self) -> None:
-        """The destination answers again."""
+        """Note that the operation that had failed has worked."""
         with self._lock:
             self._store_fails_since = None
 

@@ -1,8 +1,9 @@
-"""Merging segments into a final file, and accounting for it.
+"""Merges segments into a final file and computes the account of it.
 
-Everything is columns: a shard may have millions of rows. All files are local ones: the sink fetches each
-segment once for all prompts, because the worker holds its GPU until the shard is merged.
-A key is, within one prompt, (index of the file in the plan, position, rollout). Final files are sorted by it.
+A shard may have millions of rows, so rows are handled as columns of Arrow and numpy and not one by one. All
+files here are local copies: the worker holds its GPU until the shard is merged, so the sink fetches each
+segment once for all prompts. Within one prompt a key is (index of the file in the plan, position, rollout);
+final files are sorted by it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def write_merged(
             np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(length) for length in lengths)]),
         )
     )
-    # lexsort is stable, so among equal keys the first segment's row stays first.
+    # Twins may have sampled the same key twice. lexsort is stable, so of equal keys the one from the first
+    # segment comes first, and it is the one that is kept.
     order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
     ordered = keys[order]
     first = np.ones(len(ordered), dtype=bool)
@@ -76,7 +78,7 @@ def write_merged(
 
 
 def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table]) -> pa.Table:
-    """The rows, each given as a segment's number and a row of it, in this order."""
+    """The given rows in the given order. A row is the number of its segment and its place in there."""
     by_segment = np.argsort(rows[:, 0], kind="stable")
     segments, starts = np.unique(rows[by_segment, 0], return_index=True)
     pieces = [
@@ -99,8 +101,14 @@ def _read(path: Path, prompt: str, columns: Sequence[str]) -> pa.Table:
 
 
 def _may_hold(group: pq.RowGroupMetaData, prompt: str) -> bool:
-    """Segments are written with a row group a prompt, so that reading one skips the others' texts."""
+    """Whether the prompt may have rows in the group.
+
+    A segment has one row group for each prompt, so its statistics say which group to read, and the texts of
+    the other prompts are neither read nor decompressed.
+    """
     statistics = group.column(SCHEMA.get_field_index("prompt")).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
     return bool(statistics.min <= prompt <= statistics.max)
 
 
@@ -153,7 +161,7 @@ def _keys(table: pa.Table, files: Mapping[str, int]) -> Keys:
 
 
 def _require(found: Keys, expected: Keys, files: Mapping[str, int], where: str) -> None:
-    """Both sorted and without duplicates."""
+    """Raise WorkerError(INTERNAL) unless the two are equal. Both have to be sorted and free of duplicates."""
     if np.array_equal(found, expected):
         return
     names = list(files)

@@ -1,10 +1,12 @@
-"""The sink of one shard: samples go in at any time and in any order, and come out exactly once.
+"""The sink of one shard: takes samples in any order and writes each of them exactly once.
 
-Samples are committed as segments, which nobody ever changes. When every key of the shard is there,
-the segments are merged into one final file per prompt, and the manifest is computed from those files.
-All of it is create-if-absent: several processes may work on one shard at once, may be killed anywhere,
-and end with the same files. Where two have sampled the same key, the segment whose name sorts first
-wins, until a final file says otherwise; after that the final file is what counts.
+Samples are committed as segments, files that are never changed. When every key of the shard is in a
+segment, the segments are merged into one final file per prompt, and the manifest is computed from the
+final files. Every file is created only if it is not there yet. So several processes may work on one shard
+at once and may be killed at any moment, and all of them end with the same files.
+
+When two processes have sampled the same key, merging takes it from the segment whose name sorts first. A
+segment that is committed after the merge changes nothing any more: an existing final file is kept as it is.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class ShardSink:
         self._files = {
             path: index for index, path in enumerate(dict.fromkeys(r.file.path for r in shard.ranges))
         }
-        # A container that restarts in the same pod must not meet its predecessor's segment names.
+        # A container that restarts in the same pod has the same uid and counts its segments from 0 again. Its
+        # names must differ from those of the first container all the same, because a name that is taken means
+        # "already written" to `commit`, and its samples would be lost.
         self._writer = f"{re.sub('[^A-Za-z0-9-]', '-', pod_uid)}-{uuid.uuid4().hex[:8]}"
         self._sequence = 0
 
@@ -78,7 +82,7 @@ class ShardSink:
             return None
 
     def resume(self) -> Committed:
-        """What has been committed by anybody. Duplicate keys are counted once."""
+        """What all processes have committed so far. A key that is there twice is counted once."""
         committed = Committed()
         for path in self._segments():
             content = self._store.read(path)
@@ -101,7 +105,8 @@ class ShardSink:
         )
         self._sequence += 1
         content = _encode(samples, [prompt.name for prompt in self._recipe.prompts])
-        # The name is this writer's own: if it is taken, an answer got lost and the commit was made.
+        # No other process uses this name. If it is taken, an earlier attempt at this very commit has worked
+        # and only its answer got lost, so there is nothing left to write.
         self._store.create(path, content)
 
     def finish(self, positions: Sequence[tuple[str, int]]) -> Manifest:
@@ -154,7 +159,7 @@ class ShardSink:
         return copies
 
     def _account(self, folder: Path, prompt: str, expected: merge.Keys) -> PromptAccount:
-        """Read back from the destination: the file there may be a twin's."""
+        """The account of a final file, read back from the destination: it may be another process's file."""
         path = layout.sample_file(prompt, self._shard)
         committed = folder / "committed"
         self._store.fetch(path, committed)
@@ -163,7 +168,7 @@ class ShardSink:
 
     @contextmanager
     def _named(self, path: str) -> Iterator[None]:
-        """Names the file that Arrow finds to be none of parquet."""
+        """Turn an error of Arrow's over a file into one that names the file and says what to do."""
         try:
             yield
         except pa.ArrowException as error:
@@ -180,7 +185,7 @@ class ShardSink:
 
 
 def _encode(samples: Sequence[Sample], prompts: Sequence[str]) -> bytes:
-    """A segment: one row group a prompt, so that merging reads each prompt's texts alone."""
+    """The content of a segment. It has one row group for each prompt: merging goes prompt by prompt."""
     buffer = pa.BufferOutputStream()
     with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
         for prompt in prompts:

@@ -7,10 +7,10 @@ operation of a `Store` runs through its patience: resuming, committing and mergi
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from rephrase_worker.clock import Clock
@@ -37,6 +37,25 @@ class Listener(Protocol):
 
     def store_works(self) -> None:
         """The operation that had failed has succeeded."""
+
+
+def _delays() -> Iterator[float]:
+    delay = FIRST_DELAY_SECONDS
+    while True:
+        yield delay
+        delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+
+@dataclass
+class _Outage:
+    """An operation and how often it has failed."""
+
+    operation: str
+    writing: bool
+    began: float = 0.0
+    """When it failed for the first time."""
+    failures: int = 0
+    delays: Iterator[float] = field(default_factory=_delays)
 
 
 class Patience:
@@ -66,52 +85,59 @@ class Patience:
 
         `attempt` must be safe to repeat after it took effect and its answer got lost.
         """
-        began = self._clock.now()
-        delays = _delays()
-        for attempts in itertools.count(1):
+        outage = _Outage(operation, writing)
+        while True:
             try:
                 result = attempt()
             except Exception as error:
                 if not may_pass(error):
                     raise
-                now = self._clock.now()
-                began = now if attempts == 1 else began
-                if self._listener is not None:
-                    self._listener.store_failed(writing=writing)
-                if self._left(began, now) <= 0:
-                    self._gave_up = self._gave_up or f"It failed {attempts} times in {now - began:.0f} s."
-                    error.add_note(self._gave_up)
-                    raise
-                delay = min(next(delays), self._left(began, now))
-                log.warning(
-                    "%s failed, attempt=%d seconds=%.0f; the next attempt is in %.1f s: %s: %s",
-                    operation,
-                    attempts,
-                    now - began,
-                    delay,
-                    type(error).__name__,
-                    error,
-                )
+                self._failed(outage, error)
             else:
-                self._gave_up = None
-                if attempts > 1:
-                    if self._listener is not None:
-                        self._listener.store_works()
-                    log.info("%s worked, attempt=%d", operation, attempts)
+                self._worked(outage)
                 return result
-            if self._wait(delay):
-                delays = _delays()
-        raise AssertionError("an endless count has ended")
 
-    def _left(self, began: float, now: float) -> float:
-        """Seconds of patience that are left in an outage that began then.
+    def _failed(self, outage: _Outage, error: Exception) -> None:
+        """Return when it is time for the next attempt. Raises the error when there is none."""
+        now = self._clock.now()
+        outage.failures += 1
+        outage.began = now if outage.failures == 1 else outage.began
+        if self._listener is not None:
+            self._listener.store_failed(writing=outage.writing)
+        left, lasted = self._left(outage, now), now - outage.began
+        if left <= 0:
+            self._gave_up = self._gave_up or f"It failed {outage.failures} times in {lasted:.0f} s."
+            error.add_note(self._gave_up)
+            raise error
+        delay = min(next(outage.delays), left)
+        log.warning(
+            "%s failed, attempt=%d seconds=%.0f; the next attempt is in %.1f s: %s: %s",
+            outage.operation,
+            outage.failures,
+            lasted,
+            delay,
+            type(error).__name__,
+            error,
+        )
+        if self._wait(delay):
+            outage.delays = _delays()
 
-        None after an operation was given up: what follows is the last of a command that ends, and must
-        not wait for the same outage again.
+    def _worked(self, outage: _Outage) -> None:
+        self._gave_up = None
+        if outage.failures:
+            if self._listener is not None:
+                self._listener.store_works()
+            log.info("%s worked, attempt=%d", outage.operation, outage.failures + 1)
+
+    def _left(self, outage: _Outage, now: float) -> float:
+        """Seconds of patience that are left.
+
+        0 after an operation was given up: the command is about to end, and its last operations must not
+        wait for the same outage once more.
         """
         if self._gave_up is not None:
             return 0.0
-        end = began + self._outage_seconds
+        end = outage.began + self._outage_seconds
         return (end if self._end is None else min(end, self._end)) - now
 
     def _wait(self, seconds: float) -> bool:
@@ -120,10 +146,3 @@ class Patience:
         hurried = self._hurried.is_set()
         self._hurried.clear()
         return hurried
-
-
-def _delays() -> Iterator[float]:
-    delay = FIRST_DELAY_SECONDS
-    while True:
-        yield delay
-        delay = min(2 * delay, LONGEST_DELAY_SECONDS)
