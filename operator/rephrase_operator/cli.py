@@ -40,7 +40,7 @@ def _run(chosen: settings.Settings) -> int:
         asyncio.run(serve(chosen))
     except LeadershipLostError as error:
         # The kubelet starts the process again, which then waits for its turn.
-        logging.getLogger(__name__).error("%s; ending", error)
+        logging.getLogger(__name__).error("%s.", error)
         return 1
     return 0
 

@@ -39,6 +39,8 @@ class FakeKube:
         self.pages: list[dict[str, Any]] = []
         self._version = 0
 
+    server = "https://127.0.0.1:6443"
+
     def store(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put an object, with a new resourceVersion."""
         self._version += 1

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
+from importlib import metadata
 from typing import Any, Self
 
+import aiohttp
 from kubernetes.aio import client, config
 
 from rephrase_operator import api
@@ -20,6 +22,13 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
+NAME = "rephrase-operator"
+"""Who writes, for the API server's audit log (user agent) and `managedFields` (field manager)."""
+
+UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
+"""What is raised when the API server does not answer."""
+
+_WRITES = ("POST", "PUT", "PATCH")
 _TIMEOUT_SECONDS = 30
 _WATCH_SECONDS = 60
 """How long the API server keeps a watch open: also how old a silent connection can get unnoticed."""
@@ -51,6 +60,12 @@ class Kube:
 
     def __init__(self, api_client: Any) -> None:
         self.client = api_client
+        self.client.user_agent = f"{NAME}/{metadata.version(NAME)}"
+
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self.client.configuration.host)
 
     @classmethod
     async def connect(cls) -> Self:
@@ -78,7 +93,10 @@ class Kube:
         content_type: str = JSON,
     ) -> Any:
         """One request; returns the decoded answer. Raises ApiError, aiohttp's errors when nobody answers."""
-        response = await self._send(method, path, query or {}, body, content_type, _TIMEOUT_SECONDS)
+        asked: dict[str, Any] = {"fieldManager": NAME} if method in _WRITES else {}
+        response = await self._send(
+            method, path, asked | dict(query or {}), body, content_type, _TIMEOUT_SECONDS
+        )
         text = await response.read()
         if response.status >= 300:
             raise _error(response, text)
@@ -119,6 +137,16 @@ class Kube:
             auth_settings=["BearerToken"],
         )
         return await self.client.call_api(*prepared, _request_timeout=seconds)
+
+
+def plainly(error: Exception) -> str:
+    """Why a request failed, in a few words: aiohttp's own describe its objects."""
+    if isinstance(error, ApiError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    reason = getattr(error, "os_error", error)
+    return f"{getattr(reason, 'strerror', None) or reason or type(error).__name__}"[:200]
 
 
 def _error(response: Any, text: bytes) -> ApiError:

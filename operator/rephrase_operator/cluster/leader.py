@@ -16,16 +16,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
-from rephrase_operator.settings import LEASE_NAME, Settings
+from rephrase_operator.settings import LEASE_NAME
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 7.5
-"""Rounds in the time of a Lease: several may fail before it is lost."""
+RENEWALS = 3
+"""Renewals in the time of a Lease."""
+
+ROUNDS = 5
+"""Looks of a candidate at a Lease in its time, and tries to renew it once that has failed."""
 
 
 class LeadershipLostError(Exception):
@@ -46,22 +47,33 @@ class Lease:
     ) -> None:
         self._kube = connection
         self._namespace = namespace
-        self._seconds = seconds
         self._clock = clock
         self._seen: tuple[Any, ...] = ()
         self._seen_at = 0.0
+        self._seen_seconds = 0.0
+        self._held: dict[str, Any] | None = None
+        """The Lease as this process wrote it last."""
+        self.seconds = seconds
+        self.trouble = ""
+        """What keeps this process from taking or renewing the Lease, if it is not that somebody holds it."""
         # Two processes of one pod name must not both believe that they hold it.
         self.identity = f"{identity}_{uuid.uuid4().hex[:12]}"
 
     async def hold(self) -> bool:
-        """Take or renew the Lease; False when somebody else holds it, or nobody answers."""
+        """Take or renew the Lease; False when somebody else holds it, or when that is not possible."""
+        trouble = ""
         try:
             return await self._hold()
         except ApiError as error:
-            if error.status not in (404, 409):
-                log.warning("the Lease was not renewed: %s", error)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("the Lease can't be reached: %r", error)
+            self._held = None
+            if error.status != 409:  # Another one was faster.
+                trouble = self._explain(error)
+        except kube.UNREACHABLE as error:
+            trouble = f"the API server at {self._kube.server} does not answer ({kube.plainly(error)})"
+        finally:
+            if trouble and trouble != self.trouble:
+                log.warning("Lease %s/%s: %s", self._namespace, LEASE_NAME, trouble)
+            self.trouble = trouble
         return False
 
     async def release(self) -> None:
@@ -71,27 +83,47 @@ class Lease:
             if (lease.get("spec") or {}).get("holderIdentity") == self.identity:
                 del lease["spec"]["holderIdentity"]
                 await self._kube.request("PUT", kube.leases(self._namespace, LEASE_NAME), body=lease)
-        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("the Lease was not given up, the next leader waits for its end: %r", error)
+        except (ApiError, *kube.UNREACHABLE) as error:
+            log.warning(
+                "the Lease was not given up, the next leader waits for its end: %s", kube.plainly(error)
+            )
+
+    def expires_in(self) -> float:
+        """Seconds until the Lease that somebody else holds can be taken, as far as it was seen."""
+        return self._seen_at + self._seen_seconds - self._clock() if self._seen else 0.0
 
     async def _hold(self) -> bool:
         path = kube.leases(self._namespace, LEASE_NAME)
-        try:
-            lease = await self._kube.request("GET", path)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            metadata = {"namespace": self._namespace, "name": LEASE_NAME}
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
-            lease["spec"] = self._renewed({})
-            await self._kube.request("POST", kube.leases(self._namespace), body=lease)
-            return True
+        lease = self._held
+        if lease is None:
+            try:
+                lease = await self._kube.request("GET", path)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                metadata = {"namespace": self._namespace, "name": LEASE_NAME}
+                lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+                lease["spec"] = self._renewed({})
+                self._held = await self._kube.request("POST", kube.leases(self._namespace), body=lease)
+                return True
         spec = lease.get("spec") or {}
         if self._is_held_by_another(spec):
             return False
-        # The resourceVersion that was read goes with it: of two candidates one is refused.
-        await self._kube.request("PUT", path, body=lease | {"spec": self._renewed(spec)})
+        # The resourceVersion goes with it. So who holds it need not read it before: had somebody taken it
+        # meanwhile, the write would be refused.
+        self._held = await self._kube.request("PUT", path, body=lease | {"spec": self._renewed(spec)})
         return True
+
+    def _explain(self, error: ApiError) -> str:
+        if error.status == 404:
+            known = "create it, or set POD_NAMESPACE to the operator's own"
+            return f"there is no namespace {self._namespace}: {known}"
+        if error.status in (401, 403):
+            return (
+                "this operator may not read and write it: its Role needs get, create and update on leases in "
+                f"namespace {self._namespace} ({error.message})"
+            )
+        return f"it could not be read or written: {error}"
 
     def _is_held_by_another(self, spec: dict[str, Any]) -> bool:
         holder = spec.get("holderIdentity")
@@ -100,33 +132,32 @@ class Lease:
         seen = (holder, spec.get("renewTime"), spec.get("leaseTransitions"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._clock()
-        return self._clock() - self._seen_at < float(spec.get("leaseDurationSeconds", self._seconds))
+        self._seen_seconds = float(spec.get("leaseDurationSeconds", self.seconds))
+        return self.expires_in() > 0
 
     def _renewed(self, spec: dict[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        mine = {"holderIdentity": self.identity, "leaseDurationSeconds": self._seconds, "renewTime": now}
+        mine = {"holderIdentity": self.identity, "leaseDurationSeconds": self.seconds, "renewTime": now}
         if spec.get("holderIdentity") == self.identity:
             return spec | mine
         taken = {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", -1) + 1}
         return spec | mine | taken
 
 
-async def lead(connection: Kube, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def lead(lease: Lease, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Wait for the Lease, then work while it is renewed. Raises LeadershipLostError when it is lost."""
-    seconds = settings.lease_seconds
-    lease = Lease(connection, namespace=settings.lease_namespace, identity=settings.identity, seconds=seconds)
-    log.info("waiting for Lease %s/%s as %s", settings.lease_namespace, LEASE_NAME, lease.identity)
-    while True:
-        if await lease.hold():
-            break
-        await asyncio.sleep(seconds / ROUNDS)
+    log.info("waiting for the Lease as %s", lease.identity)
+    while not await lease.hold():
+        # Not longer than until it expires: a silent leader is to be followed soon.
+        look = lease.seconds / ROUNDS
+        await asyncio.sleep(min(look, max(lease.expires_in(), 0.0) or look))
     log.info("leading as %s", lease.identity)
-    working, renewing = asyncio.create_task(work()), asyncio.create_task(_renew(lease, seconds))
+    working, renewing = asyncio.create_task(work()), asyncio.create_task(_renew(lease))
     try:
         await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             renewing.result()
-            raise LeadershipLostError("the Lease was not renewed in time")
+            raise LeadershipLostError(_lost(lease))
         await working
     finally:
         lost = renewing.done()
@@ -137,14 +168,24 @@ async def lead(connection: Kube, settings: Settings, work: Callable[[], Coroutin
             await lease.release()
 
 
-async def _renew(lease: Lease, seconds: int) -> None:
+def _lost(lease: Lease) -> str:
+    why = lease.trouble or "somebody else holds it, or the API server does not answer"
+    return (
+        f"the Lease was not renewed for {lease.seconds * 2 / 3:.0f} s, so leadership is lost: {why}. "
+        "This process ends, so that a replica, or itself once it is started again, can take over"
+    )
+
+
+async def _renew(lease: Lease) -> None:
     """Renew until that has not worked for two thirds of the Lease's time, also when nobody answers."""
     clock = asyncio.get_running_loop().time
-    renewed = clock()
+    renewed, wait = clock(), lease.seconds / RENEWALS
     with suppress(TimeoutError):
         while True:
-            async with asyncio.timeout_at(renewed + seconds * 2 / 3):
-                await asyncio.sleep(seconds / ROUNDS)
+            async with asyncio.timeout_at(renewed + lease.seconds * 2 / 3):
+                await asyncio.sleep(wait)
                 asked = clock()
                 if await lease.hold():
-                    renewed = asked
+                    renewed, wait = asked, lease.seconds / RENEWALS
+                else:
+                    wait = lease.seconds / ROUNDS / RENEWALS

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-import aiohttp
-
+from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.observed.views import LABEL_JOB
 
@@ -50,12 +49,12 @@ class Mirror(Generic[V]):
 
     def __init__(
         self,
-        kube: Kube,
+        connection: Kube,
         path: str,
         project: Callable[[Mapping[str, Any]], V],
         changed: Callable[[Key], None],
     ) -> None:
-        self._kube = kube
+        self._kube = connection
         self._path = path
         self._project = project
         self._changed = changed
@@ -84,8 +83,8 @@ class Mirror(Generic[V]):
             except ApiError as error:
                 level = logging.INFO if error.status == GONE else logging.WARNING
                 log.log(level, "listing %s anew: %s", self._path, error)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("lost touch with %s, trying again: %r", self._path, error)
+            except kube.UNREACHABLE as error:
+                log.warning("lost touch with %s, trying again: %s", self._path, kube.plainly(error))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,8 +23,10 @@ from rephrase_worker.spec import ENGINE_FILE, RECIPE_FILE
 
 log = logging.getLogger(__name__)
 
-CONFIG_SECONDS = 60.0
-"""How long the ConfigMap is believed to be what it was: it is not watched, only we write it."""
+CONFIG_SECONDS = 600.0
+"""How long the ConfigMap is believed to be what it was. It is ours, so nobody else writes it; watching it
+would need the right to read every ConfigMap. After a Job was made it is read anyway.
+"""
 
 TAKEN_SECONDS = 15.0
 """How long a name is believed to be taken."""
@@ -50,6 +51,7 @@ class Actor:
         self._configs: dict[Key, tuple[float, ConfigView | None]] = {}
         self._taken: dict[Key, dict[str, float]] = {}
         self._refused: dict[Key, str] = {}
+        self._last_event = 0
 
     def forget(self, key: Key) -> None:
         """A RephraseJob is gone, or another one has its name."""
@@ -107,7 +109,7 @@ class Actor:
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"namespace": job.namespace, "name": f"{job.name}.{uuid.uuid4().hex[:16]}"},
+            "metadata": {"namespace": job.namespace, "name": self._event_name(job.name)},
             "involvedObject": {
                 "apiVersion": api.API_VERSION,
                 "kind": api.KIND,
@@ -133,6 +135,14 @@ class Actor:
                 self._namespaces.note_end(job.namespace)
             log.warning("%s/%s: event %s was not posted: %s", job.namespace, job.name, event.reason, error)
 
+    def _event_name(self, job: str) -> str:
+        """A name that sorts after those before it.
+
+        `kubectl describe` sorts by times in whole seconds and, within one, leaves the order of the names.
+        """
+        self._last_event = max(self._last_event + 1, time.time_ns())
+        return f"{job}.{self._last_event:016x}"
+
     async def _do(self, key: Key, action: do.Action) -> None:
         namespace = key[0]
         match action:
@@ -144,6 +154,9 @@ class Actor:
                 self._remember_config(key, raw)
             case do.CreateJob(manifest):
                 await self._create_job(key, manifest)
+                self._configs.pop(
+                    key, None
+                )  # Its pods need the ConfigMap: the next pass looks whether it is there.
             case do.PatchJob(name, spec):
                 path = kube.jobs(namespace, name)
                 raw = await self._kube.request("PATCH", path, body={"spec": spec}, content_type=MERGE_PATCH)

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
-
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.cluster.mirror import Key, Mirror, older
@@ -153,8 +151,8 @@ class Controller:
                 if key in self._known:
                     self._known[key].failures = 0
                     self._queue.add(key, RESYNC_SECONDS if again is None else min(again, RESYNC_SECONDS))
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("%s/%s: %r", *key, error)
+            except (ApiError, *kube.UNREACHABLE) as error:
+                log.warning("%s/%s: %s", *key, kube.plainly(error))
                 self._retry(key)
             except Exception:
                 log.exception("%s/%s: a pass failed; this is a defect, please report it", *key)

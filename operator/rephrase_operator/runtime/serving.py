@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
 from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
-from rephrase_operator.cluster.leader import lead
+from rephrase_operator.cluster.leader import Lease, lead
 from rephrase_operator.runtime import handlers
 from rephrase_operator.runtime.controller import Controller
 from rephrase_operator.runtime.metrics import Metrics
@@ -26,9 +27,16 @@ async def serve(settings: Settings) -> None:
     async with await Kube.connect() as connection:
         metrics = Metrics()
         controller = Controller(connection, settings, metrics)
-        runner = await _listen(settings.metrics_port, controller, metrics)
+        lease = Lease(
+            connection,
+            namespace=settings.lease_namespace,
+            identity=settings.identity,
+            seconds=settings.lease_seconds,
+        )
+        troubles = (lambda: lease.trouble, controller.trouble)
+        runner = await _listen(settings.metrics_port, troubles, metrics)
         try:
-            await lead(connection, settings, lambda: _work(connection, controller, settings))
+            await lead(lease, lambda: _work(connection, controller, settings))
         finally:
             await runner.cleanup()
 
@@ -66,17 +74,20 @@ async def _wait_for_crd(connection: Kube, settings: Settings) -> None:
             await connection.request("GET", kube.rephrase_jobs(scope), query={"limit": 1})
         except ApiError as error:
             if error.status != 404:
-                raise
-            log.warning("waiting for the CRD: apply crds/ (%s)", error)
-            await asyncio.sleep(CRD_RETRY_SECONDS)
+                log.warning("RephraseJobs can't be listed: %s", error)
+            else:
+                log.warning("waiting for the CRD: apply crds/ (%s)", error)
+        except kube.UNREACHABLE as error:
+            log.warning("the API server at %s does not answer: %s", connection.server, kube.plainly(error))
         else:
             return
+        await asyncio.sleep(CRD_RETRY_SECONDS)
 
 
-async def _listen(port: int, controller: Controller, metrics: Metrics) -> web.AppRunner:
+async def _listen(port: int, troubles: Sequence[Callable[[], str]], metrics: Metrics) -> web.AppRunner:
     async def health(_: web.Request) -> web.Response:
-        # That this is answered proves that the event loop turns; the rest the controller knows.
-        trouble = controller.trouble()
+        # That this is answered proves that the event loop turns; the rest others know.
+        trouble = "; ".join(filter(None, (tell() for tell in troubles)))
         return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
 
     async def exposition(_: web.Request) -> web.Response:
