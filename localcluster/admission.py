@@ -2,33 +2,39 @@
 
 import base64
 import copy
-import re
 
-from localcluster import podspec
+from localcluster import podspec, validation
 from localcluster.clock import stamp
 from localcluster.errors import Cause, Object, invalid
+from localcluster.jobvalidation import job
+from localcluster.podvalidation import pod
 from localcluster.resources import Resource
 from localcluster.rules import program
+from localcluster.validation import dns_subdomain
 
 JOB = "batch.kubernetes.io/"
 JOB_CONTROLLER = "kubernetes.io/job-controller"
 IN_USE = "kubernetes.io/pvc-protection"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAME = rf"{_LABEL}(\.{_LABEL})*"
-_SENTENCE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    f"'{_NAME}')"
-)
 
 
 def check_name(resource: Resource, name: str) -> None:
     """Raises 422 for a name that is no DNS subdomain."""
-    if not resource.unnamed and (not re.fullmatch(_NAME, name) or len(name) > 253):
-        text = f'Invalid value: "{name}": {_SENTENCE}'
-        raise invalid(
-            resource.group, resource.kind, name, [Cause("metadata.name", "FieldValueInvalid", text)]
-        )
+    if not resource.unnamed and (causes := validation.checked("metadata.name", name, dns_subdomain)):
+        raise invalid(resource.group, resource.kind, name, causes)
+
+
+def check(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
+    """What is wrong with an object that is complete, beyond its schema."""
+    causes = list(validation.metadata(new["metadata"]))
+    if resource.plural in ("configmaps", "secrets") and not resource.custom:
+        causes += validation.config_map(new)
+    if resource.plural == "persistentvolumeclaims":
+        causes += validation.claim(new, old)
+    if resource.plural == "pods":
+        causes += pod(new, old)
+    if resource.plural == "jobs":
+        causes += job(new, old)
+    return list(dict.fromkeys(causes))
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
@@ -42,8 +48,9 @@ def admit(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
     if resource.plural == "persistentvolumeclaims" and old is None:
         _bind(new)
     if resource.plural == "pods" and old is None:
+        new.setdefault("spec", {})
         new["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
-    if resource.plural == "jobs" and "spec" in new:
+    if resource.plural == "jobs":
         _complete_job(new, created=old is None)
     return _establish(new) if resource.plural == "customresourcedefinitions" else []
 
@@ -68,6 +75,8 @@ def unsupported(resource: Resource, new: Object, old: Object | None) -> str:
         value = spec.get(key)
         if value is not None and value is not False and value != JOB_CONTROLLER:
             return f"localcluster's Job controller has no {key}: leave it out"
+    if spec.get("completions") is None:
+        return "localcluster's Job controller has no work queues: give completions"
     if old is not None and spec["completions"] != old["spec"]["completions"]:
         return "localcluster's Job controller has no elastic indexes: leave completions as they are"
     return podspec.unsupported(spec["template"]["spec"])
@@ -76,7 +85,7 @@ def unsupported(resource: Resource, new: Object, old: Object | None) -> str:
 def _bind(claim: Object) -> None:
     """A claim is bound at once. As in a real cluster it can't go while a pod uses it."""
     claim["metadata"]["finalizers"] = [*claim["metadata"].get("finalizers", ()), IN_USE]
-    spec = claim["spec"]
+    spec = claim.setdefault("spec", {})
     spec |= {"volumeName": f"pvc-{claim['metadata']['uid']}", "volumeMode": "Filesystem"}
     spec.setdefault("storageClassName", "local")
     claim["status"] = {
@@ -86,23 +95,25 @@ def _bind(claim: Object) -> None:
     }
 
 
-def _complete_job(job: Object, *, created: bool) -> None:
-    spec = job["spec"]
+def _complete_job(obj: Object, *, created: bool) -> None:
+    spec = obj.setdefault("spec", {})
+    meta = spec.setdefault("template", {}).setdefault("metadata", {})
+    spec["template"].setdefault("spec", {})
     per_index = spec.get("backoffLimitPerIndex") is not None
     spec.setdefault("backoffLimit", 2**31 - 1 if per_index else 6)
     spec.setdefault(
         "podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
     )
-    if spec.get("completionMode") != "Indexed":
-        spec.setdefault("completions", 1)
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = 1
     if created:
-        uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+        uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
         labels = {"controller-uid": uid, "job-name": name}
         labels |= {JOB + key: value for key, value in labels.items()}
-        meta = spec.setdefault("template", {}).setdefault("metadata", {})
-        meta["labels"] = {**(meta.get("labels") or {}), **labels}
-        job["metadata"].setdefault("labels", dict(meta["labels"]))
-        job["status"], spec["selector"] = {}, {"matchLabels": {JOB + "controller-uid": uid}}
+        meta["labels"] = {**labels, **meta.get("labels", {})}
+        obj["metadata"].setdefault("labels", dict(meta["labels"]))
+        chosen = spec.get("selector", {}).get("matchLabels", {})
+        obj["status"], spec["selector"] = {}, {"matchLabels": {**chosen, JOB + "controller-uid": uid}}
 
 
 def _establish(crd: Object) -> list[Cause]:

@@ -6,8 +6,9 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from localcluster.admission import admit, check_name, unsupported
+from localcluster.admission import admit, check, check_name, unsupported
 from localcluster.clock import now, stamp
+from localcluster.decoding import decode
 from localcluster.errors import NAMESPACE_TERMINATING, ApiError, Cause, Object, invalid
 from localcluster.resources import CRDS, Resource
 from localcluster.schema import apply_defaults, prune, validate
@@ -228,7 +229,7 @@ class Verbs:
     def _settle(self, target: Target, new: Object, old: Object | None) -> None:
         """Prune, default and validate in place."""
         resource, schema = target.resource, target.resource.schema
-        unknown = prune(schema, new) if resource.custom else []
+        unknown = prune(schema, new) if resource.custom else decode(resource, new)
         if unknown and target.validation == "Strict":
             listed = ", ".join(f'unknown field "{path}"' for path in unknown)
             text = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
@@ -237,7 +238,7 @@ class Verbs:
             target.warnings.extend(f'unknown field "{path}"' for path in unknown)
         causes = [] if resource.custom else admit(resource, new, old)
         apply_defaults(schema, new)
-        causes += validate(schema, new, old)
+        causes += validate(schema, new, old) + check(resource, new, old)
         if causes:
             raise invalid(resource.group, resource.kind, new["metadata"]["name"], causes)
         if text := unsupported(resource, new, old):
