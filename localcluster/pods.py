@@ -22,7 +22,8 @@ MAX_MESSAGE = 4096
 def terminated(code: int, reason: str, message: str, begun: str) -> Object:
     """A container state."""
     times = {"startedAt": begun, "finishedAt": stamp()}
-    return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
+    said = {"message": message} if message else {}
+    return {"terminated": {"exitCode": code, "reason": reason, **said, **times}}
 
 
 class Container:

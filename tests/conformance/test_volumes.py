@@ -58,7 +58,7 @@ class Pods:
         wait_for(lambda: self.get(name)["status"].get("phase") in ("Succeeded", "Failed"), 30)
         ended = self.get(name)["status"]["containerStatuses"][0]["state"]["terminated"]
         assert ended["exitCode"] == 0, ended
-        message: str = ended["message"]
+        message: str = ended.get("message", "")
         return message
 
     def run(self, name: str, *arguments: str, volumes: dict[str, Object] | None = None) -> Object:
