@@ -143,7 +143,7 @@ async def test_sigterm_in_an_outage_that_ends_in_time_loses_nothing(
 
     error, _ = await asyncio.gather(bench.fail(), stop())
     assert error.failure.reason is Reason.PREEMPTED
-    assert "What had finished is committed" in error.failure.message
+    assert "finished samples are committed" in error.failure.message
     assert segment_rows(uri).total() == bench.engine.answered == len(bench.engine.requests) >= 300
 
 

@@ -1,7 +1,7 @@
 """Reads what the worker's commands leave for each other under `_rephrase/`: plan and manifests.
 
-Planner, generate and finalizer read these files here and nowhere else, so that a file that is missing,
-damaged or of another version is explained in one place, in a sentence.
+Planner, generate and finalizer read these files only here, so that one place explains a file that is missing,
+damaged or of another version.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def _parse(store: Store, path: str, content: bytes, kind: type[C], reason: Reaso
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise _damaged(
-            where, f"its {len(content)} bytes are not JSON, as after a copy that broke off", reason
+            where, f"its {len(content)} bytes are not JSON, as after an interrupted copy", reason
         ) from error
     version = document.get("schemaVersion", SCHEMA_VERSION) if isinstance(document, dict) else SCHEMA_VERSION
     if version != SCHEMA_VERSION:
-        # No node has another image, so that another attempt would end the same way.
+        # All nodes run the same image, so another attempt would end the same way.
         raise WorkerError(
             reason,
             f"{where} was written by another version of this software: its schema is version "

@@ -29,12 +29,12 @@ _SIZES = (
     (100_000_000_000, "10B<n<100B"),
     (1_000_000_000_000, "100B<n<1T"),
 )
-"""The Hub's own categories, by the rows that they end below."""
+"""The Hub's size categories, by the number of rows that they end below."""
 
 
 def card(recipe: Recipe, plan: Plan, account: Account) -> str:
     """The card's Markdown. Its front matter names one configuration a prompt, for `datasets.load_dataset`."""
-    # A configuration without any file would make the others fail to load.
+    # `datasets` can load none of the configurations if one of them has no file.
     configurations = [name for name, totals in account.prompts.items() if totals.bytes]
     errors = figures.errors(account)
     made = DatasetCard.from_template(
@@ -76,7 +76,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _line(text: str) -> str:
-    """The text on one line, its markup shown and not followed."""
+    """The text on one line, with its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]#|~])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 

@@ -1,4 +1,4 @@
-"""The figures that dataset card and report both show: everything that is computed or worded for people."""
+"""The figures and sentences that both the dataset card and the report show."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Part:
     kind: Literal["text", "empty", "error", "missing"]
     count: str
     percent: str
-    """As CSS understands it: `12.345%`."""
+    """The share for CSS: `12.345%`."""
 
 
 def verdict(account: Account) -> Verdict:
@@ -89,17 +89,17 @@ def summary(account: Account) -> list[tuple[str, str]]:
 
 
 def table(account: Account) -> list[tuple[str, ...]]:
-    """One row of cells a prompt, to go below `HEADINGS`."""
+    """A row of cells for each prompt, in the order of `HEADINGS`."""
     return [_row(name, totals) for name, totals in account.prompts.items()]
 
 
 def bars(account: Account) -> list[tuple[str, list[Part]]]:
-    """Each prompt with what became of its planned samples, parts of nothing left out."""
+    """Each prompt with what became of its planned samples; parts without samples are left out."""
     return [(name, _parts(totals)) for name, totals in account.prompts.items()]
 
 
 def errors(account: Account) -> list[tuple[str, str, str, str]]:
-    """A row of cells for every kind of error, to go below `ERROR_HEADINGS`; most frequent first."""
+    """A row of cells for each kind of error, in the order of `ERROR_HEADINGS`; most frequent first."""
     return [
         (name, code, number(count), share(count, totals.text + totals.error))
         for name, totals in account.prompts.items()
@@ -146,7 +146,7 @@ def number(value: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in per cent that never reads as nothing or as all when it is not."""
+    """A percentage that is 0% only for nothing and 100% only for all."""
     if not whole:
         return "-"
     if 0 < part < whole / 1000:

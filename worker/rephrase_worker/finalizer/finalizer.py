@@ -1,8 +1,8 @@
 """Finalizing: proves that every planned sample is accounted for, and describes the dataset.
 
-Everything written here is derived from recipe, plan and manifests, holds no time and no chance, and is
-replaced atomically: running it again gives the same bytes, and running it after failed shards were
-mended brings card and report up to date.
+Everything that it writes is computed from recipe, plan and manifests, without times or random numbers, and
+replaces older files atomically. So running it again gives the same bytes, and running it after failed shards
+have been finished brings card and report up to date.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
 
 
 def report_of(account: Account) -> FinalReport:
-    """What the operator is told of the account."""
+    """The account as the operator gets it."""
     totals = manifests.add(account.prompts.values())
     return FinalReport(
         documents=account.documents,
@@ -81,7 +81,8 @@ def add_up(
         _check_manifest(recipe, plan, manifest)
     found = sum(manifest.documents for manifest in finished)
     if plan.documents_exact:
-        # Exact in sum, though the single shards' figures may be estimates: a counted file is cut by bytes.
+        # The sum is exact even if the figures of single shards are estimates: a file whose lines were counted
+        # is still cut by bytes.
         missing_documents = plan.documents - found
         if missing_documents < 0 or (missing_documents > 0 and not missing_shards):
             raise _mismatch(f"the plan has {plan.documents} documents, the manifests have {found}")
@@ -133,7 +134,7 @@ def _mismatch(problem: str) -> WorkerError:
 
 
 def _read_manifests(store: Store, plan: Plan) -> list[Manifest]:
-    """The manifests that are there, by shard."""
+    """The manifests that exist, by shard."""
     paths = [path for path in store.list(layout.MANIFESTS) if path.endswith(".json")]
     read = in_parallel(_THREADS, partial(read_manifest, store), paths)
     if [layout.manifest(manifest.shard) for manifest in read] != paths or len(read) > plan.shards:
@@ -151,7 +152,7 @@ def _planned_documents(store: Store, plan: Plan, finished: Sequence[Manifest]) -
 def _check_files(
     store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]
 ) -> dict[str, list[int]]:
-    """Makes sure that all accounted files are there. Returns the shards of other final files."""
+    """Makes sure that every file in the account exists. Returns the shards of other final files."""
     done = {manifest.shard for manifest in finished}
     unfinished: dict[str, list[int]] = {}
     for prompt in recipe.prompts:
@@ -166,7 +167,7 @@ def _check_files(
 
 
 def _clean_up(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> None:
-    """Removes what only work in progress needs; unfinished shards keep their segments for a retry."""
+    """Removes the segments of finished shards. Unfinished shards keep theirs for another attempt."""
     if len(finished) == plan.shards:
         store.remove_tree(layout.SEGMENTS)
     else:

@@ -1,4 +1,4 @@
-"""The report: one HTML page with the card's figures, that needs nothing else to be looked at."""
+"""The report: one HTML page with the card's figures, without any other files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Finished samples from the moment they are made until the sink has written them.
 
-Every call of the sink runs in one thread of its own, so that the window of requests never drains at a
-commit. While the store fails, that thread waits in the sink for its next attempt; the engine goes on
-meanwhile, until the samples in hand fill the memory that is set aside for them.
+All calls of the sink run in one thread of their own, so that the window of requests never drains during a
+commit. While the store fails, that thread waits in the sink for the next attempt. The engine goes on
+meanwhile, until the uncommitted samples fill the memory that is set aside for them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store.patience import OUTAGE_SECONDS
 
 COMMIT_BYTES = 64 * 1024 * 1024
-"""Bytes of finished samples, about, that are committed without waiting for the interval."""
+"""About this many bytes of finished samples are committed without waiting for the interval."""
 UNCOMMITTED_BYTES = 4 * COMMIT_BYTES
-"""Bytes of finished samples beyond which nothing is admitted: the store is slower than the engine, or fails.
-The commit that is under way holds as many again at most."""
+"""With more bytes of finished samples than this, no request is admitted: the store fails, or is slower than
+the engine. The commit that is under way holds at most as many again."""
 SAMPLE_BYTES = 1024
-"""What a sample takes beside its text until it is committed, as measured: errors have no text at all."""
+"""Bytes that a sample takes beside its text until it is committed (measured). Errors have no text."""
 
 LAST_COMMIT_SECONDS = 7.0
 """For the last commit, after the grace period of requests in flight. The operator leaves 10 until SIGKILL."""
@@ -42,18 +42,18 @@ class Sink(Protocol):
         """Write the samples as one segment. Waits while the store fails; raises WorkerError in the end."""
 
     def finished(self) -> bool:
-        """A twin, another worker on this shard, has finished it."""
+        """Whether another worker on this shard has finished it."""
 
     def hurry(self, seconds: float) -> None:
-        """From now on, wait no more than so many seconds for a store that fails."""
+        """From now on, wait at most this many seconds for a store that fails."""
 
 
 class TwinFinishedError(Exception):
-    """Another worker has finished this shard: there is nothing left to do."""
+    """Another worker has finished this shard, so there is nothing left to do."""
 
 
 class Commits:
-    """The samples in hand and their way into the sink. Used on one event loop."""
+    """Holds finished samples and commits them to the sink. Used on one event loop."""
 
     def __init__(
         self,
@@ -65,7 +65,9 @@ class Commits:
         on_commit: Callable[[], None],
         on_room: Callable[[bool], None],
     ) -> None:
-        """`on_commit` runs in the sink's thread after a commit; `on_room` hears if more samples may come."""
+        """`on_commit` runs in the sink's thread after a commit. `on_room` is told whether there is room for
+        more.
+        """
         self._sink = sink
         self._progress = progress
         self._clock = clock
@@ -83,7 +85,7 @@ class Commits:
         self._written = 0
 
     def add(self, samples: Sequence[Sample]) -> None:
-        """Take finished samples in hand."""
+        """Accept finished samples."""
         self._finished += samples
         self._finished_bytes += sum(len(sample.text or "") + SAMPLE_BYTES for sample in samples)
         self._taken += len(samples)
@@ -91,7 +93,7 @@ class Commits:
 
     @property
     def uncommitted(self) -> int:
-        """Samples that are in no segment yet, as far as is known."""
+        """Number of samples that are not known to be in a segment."""
         return self._taken - self._written
 
     @property
@@ -101,10 +103,10 @@ class Commits:
         return waited >= self._interval or self._finished_bytes >= COMMIT_BYTES
 
     def begin(self) -> None:
-        """Start a commit of all that is in hand, unless one is under way.
+        """Start to commit all samples, unless a commit is under way.
 
-        Raises what the last one raised, and WorkerError(OUTPUT_NOT_WRITABLE) when the store has not answered
-        it for too long.
+        Raises what the last commit raised, and WorkerError(OUTPUT_NOT_WRITABLE) when the store has not
+        answered it for too long.
         """
         if self._under_way is not None:
             if not self._under_way.done():
@@ -114,7 +116,7 @@ class Commits:
         self._start()
 
     async def all(self) -> None:
-        """Commit all that is in hand, after a commit that is under way, and also when that one fails."""
+        """Wait for a commit that is under way, then commit all samples, even if that commit has failed."""
         try:
             if self._under_way is not None:
                 await self._answer(self._under_way)
@@ -160,7 +162,7 @@ class Commits:
         self._thread.shutdown(wait=False)
 
     def _start(self) -> asyncio.Future[None]:
-        """Hand what has finished to the sink's thread."""
+        """Hand the finished samples to the sink's thread."""
         self._last = self._clock.now()
         samples, self._finished, self._finished_bytes = self._finished, [], 0
         self._on_room(True)

@@ -1,8 +1,8 @@
 """The generation loop: reader → renderer → engine → sink, for one shard.
 
-Reading and rendering run ahead in threads, by a bounded number of documents; requests run as tasks
-on the event loop; `commits` writes what has finished beside them. What has finished is committed whatever
-ends the loop.
+Reading and rendering run ahead in threads, by a bounded number of documents. Requests run as tasks on the
+event loop, and `commits` writes finished samples at the same time. Whatever ends the loop, finished samples
+are committed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datatrove.data import Document
 
 DOCUMENTS_AHEAD = 16
-"""Documents that each stage runs ahead: a fraction of a second of the fastest engines."""
+"""Documents that each stage runs ahead. The fastest engines take a fraction of a second for them."""
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class GenerationLoop:
-    """Makes every missing sample of one shard. One object, one run."""
+    """Makes every missing sample of one shard. An object runs once."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class GenerationLoop:
         grace_seconds: float,
     ) -> None:
         self.positions: list[tuple[str, int]] = []
-        """Every document that the reader gave, in order; whole when `run` has returned."""
+        """Every document that the reader gave, in order; complete after `run` has returned."""
         self.stop = asyncio.Event()
         """Set by `request_stop`."""
         self.starting_engine = False
@@ -86,7 +86,7 @@ class GenerationLoop:
         self._resuming = True
 
     def request_stop(self) -> None:
-        """SIGTERM: admit nothing more, finish and commit what the grace period allows, end."""
+        """React to SIGTERM: admit nothing more, finish and commit what the grace period allows, and end."""
         self._commits.hurry(self._grace)
         self.stop.set()
 
@@ -123,7 +123,7 @@ class GenerationLoop:
             await self._commits.all()
 
     def _pending(self) -> Iterator[Work]:
-        """The documents that still miss samples; notes the position of all."""
+        """The documents that still miss samples. The positions of all documents are recorded."""
         for document in self._documents:
             if self._resuming and self.stop.is_set():
                 raise _preempted()
@@ -133,7 +133,9 @@ class GenerationLoop:
                 yield work
 
     async def _first_for_engine(self, pending: Iterator[Work]) -> Work | None:
-        """The first document that needs the engine, after those that are errors by themselves."""
+        """The first document that needs the engine. Documents before it that can't be rephrased become
+        errors.
+        """
         while (work := await asyncio.to_thread(next, pending, None)) is not None:
             if work.error is None:
                 return work
@@ -180,7 +182,7 @@ class GenerationLoop:
             raise _preempted()
 
     async def _serve(self, engine: Engine, rendered: Prefetch[Work]) -> None:
-        """Run requests until the documents end, and commit meanwhile."""
+        """Run requests until there are no more documents, and commit meanwhile."""
         self._progress.enter("generating", "")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -282,7 +284,8 @@ def _rendered(pending: Iterable[Work], renderer: Renderer) -> Iterator[Work]:
 def _preempted() -> WorkerError:
     return WorkerError(
         Reason.PREEMPTED,
-        "The worker was asked to stop (SIGTERM). What had finished is committed; the shard goes on there.",
+        "The worker was asked to stop (SIGTERM). Its finished samples are committed, and the next attempt "
+        "goes on from there.",
     )
 
 
@@ -298,7 +301,7 @@ def _engine_failed(error: EngineDiedError) -> WorkerError:
     cause = str(error).rstrip(".")
     return WorkerError(
         Reason.ENGINE_FAILED,
-        f"{cause}. What had finished is committed and the shard is taken up again. If this comes back, "
+        f"{cause}. Finished samples are committed, and the shard is tried again. If this happens again, "
         "change spec.engine: after running out of memory, lower gpuMemoryUtilization or maxNumSeqs.",
     )
 
@@ -310,7 +313,8 @@ def _most_telling(group: BaseExceptionGroup[BaseException], *, stopping: bool) -
         if isinstance(leaf, TwinFinishedError):
             return leaf
         if isinstance(leaf, WorkerError):
-            # Being asked to stop explains an engine that got the same signal and died with us.
+            # The engine may have got the same SIGTERM and died of it. So if we were asked to stop, that is
+            # the cause.
             return _preempted() if stopping and leaf.failure.reason is Reason.ENGINE_FAILED else leaf
     return leaves[0]
 

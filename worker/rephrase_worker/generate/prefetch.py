@@ -1,8 +1,8 @@
 """Stages in threads: an iterable that runs ahead of its consumer, by a bounded number of items.
 
-A stage is a plain iterable, as DataTrove's pipeline steps are; `Prefetch` puts one into a daemon
-thread of its own, so that reading and tokenising overlap with generation and a stuck file system
-can't keep the process from ending.
+A stage is a plain iterable, like DataTrove's pipeline steps. `Prefetch` runs one in a daemon thread of its
+own. So reading and tokenizing overlap with generation, and a file system that hangs can't keep the process
+from ending.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Prefetch(Generic[T]):
     """Iterate `items` in a thread, at most `ahead` items ahead.
 
     An exception of the source is raised where its item would have come. `close` ends the stage:
-    the source is not asked for another item, and whoever waits gets StopIteration.
+    the source is not asked for another item, and a consumer that waits gets StopIteration.
     """
 
     def __init__(self, items: Iterable[T], *, ahead: int, name: str) -> None:
@@ -73,7 +73,7 @@ class Prefetch(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Every item of the source has been taken: the stage ended by itself and not by `close`."""
+        """Whether every item of the source has been taken, so that the stage ended without `close`."""
         with self._changed:
             return self._ended and not self._closed and not self._ready and self._error is None
 

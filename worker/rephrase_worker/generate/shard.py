@@ -1,7 +1,7 @@
 """`rephrase-worker generate`: one shard, from its frozen plan to its manifest.
 
-Puts the parts together: plan and sink from the destination, the reader, the engine that the
-settings ask for, and the loop; and turns SIGTERM into an orderly end.
+It puts the parts together: plan and sink at the destination, the reader, the engine that the settings ask
+for, and the loop. It also turns SIGTERM into an orderly end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rephrase_worker.spec import EngineSettings, ExitCode, Reason, Recipe, Shard
 from rephrase_worker.store import Patience, Store
 
 DEFAULT_GRACE_SECONDS = 25.0
-"""Of $TERMINATION_GRACE_SECONDS: how long requests in flight may go on after SIGTERM."""
+"""Share of $TERMINATION_GRACE_SECONDS that requests in flight may take after SIGTERM."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ def generate(
         return _generate(job, progress, store, patience, on_commit, environment, clock)
     except WorkerError as error:
         if error.exit_code in (ExitCode.USAGE, ExitCode.CONFIG) and _has_commits(store):
-            # Engine settings may change in mid-flight; what is generated must survive a mistake in them.
+            # Engine settings can change while the job runs, and a mistake in them must not fail a job that
+            # has already generated something.
             raise WorkerError(
                 error.failure.reason, error.failure.message, exit_code=ExitCode.INTERNAL
             ) from error
@@ -156,7 +157,7 @@ def _generate(
 
 
 async def _run(loop: GenerationLoop) -> None:
-    """Run the loop; SIGTERM asks it to stop, and breaks off an engine's start."""
+    """Run the loop. SIGTERM asks it to stop, and interrupts the start of an engine."""
     event_loop = asyncio.get_running_loop()
 
     def handle() -> None:
@@ -193,7 +194,7 @@ def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
 
 
 def load_planned_tokenizer(model: str, revision: str | None) -> Tokenizer:
-    """The tokenizer that the planner has tried: what fails now is this node's trouble, and is retried."""
+    """The tokenizer that the planner has tried. If it fails now, the cause is this node, so it is retried."""
     try:
         return load_tokenizer(model, revision)
     except WorkerError as error:

@@ -1,7 +1,7 @@
 """Decides that an engine hangs: it has requests and makes no token.
 
-Health checks say nothing here: vLLM's engine core can die or stall while its server still answers
-(vllm-project/vllm 39863), so that only progress counts.
+A health check can't tell: vLLM's engine core can die or stall while its server still answers
+(vllm-project/vllm 39863). So only progress counts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,6 @@ class Watchdog:
             raise WorkerError(
                 Reason.ENGINE_HANGS,
                 f"The engine made no token for {now - self._since:.0f} s with {in_flight} requests in "
-                "flight. The worker ends and its shard is taken up again; raise engine.hangTimeoutSeconds "
+                "flight. The worker ends and its shard is tried again. Raise engine.hangTimeoutSeconds "
                 "if steps really take that long.",
             )

@@ -1,4 +1,4 @@
-"""The window of requests in flight: how much is handed to the engine at once."""
+"""The window of requests in flight: how many requests the engine has at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 def default_limit(max_num_seqs: int) -> int:
-    """A little more than the scheduler can run, so that it always finds the next one waiting."""
+    """A little more than the scheduler can run, so that a next request is always waiting."""
     return max_num_seqs + max(8, max_num_seqs // 8)
 
 
@@ -20,11 +20,11 @@ class Window:
         self.in_flight = 0
 
     def enter(self, requests: int) -> None:
-        """All requests of a document go in together: the limit may be passed by a document's requests."""
+        """Count a document's requests. They go in together, so they may exceed the limit."""
         self.in_flight += requests
 
     def leave(self) -> None:
-        """One request has ended."""
+        """Count a request that has ended."""
         self.in_flight -= 1
         self._changed.set()
 
@@ -34,7 +34,7 @@ class Window:
         self._changed.set()
 
     async def room(self) -> None:
-        """Return when another document may go in."""
+        """Return when there is room for another document."""
         while self.in_flight >= self._limit or not self._open:
             await self._wait()
 

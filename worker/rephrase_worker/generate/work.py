@@ -1,6 +1,6 @@
 """What the generation loop handles: a document with the samples that it still needs, and its rows.
 
-Pure functions of plain data: keys, seeds and rows are made here and nowhere else.
+Pure functions of plain data. Keys, seeds and rows are made only here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datatrove.data import Document
 
 ERROR_LIMIT = 500
-"""Characters of a sample's `error` at most."""
+"""Most characters of a sample's `error`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Work:
     id: str
     text: str
     error: str | None
-    """Why the document can't be rephrased; its samples are error rows."""
+    """Why the document can't be rephrased. Its samples become error rows."""
     missing: list[Key]
     rendered: RenderedDocument | None = None
     remaining: int = 0
@@ -79,7 +79,7 @@ class Rows:
 
     def error(self, work: Work, key: Key, error: str) -> Sample:
         """The row of a sample that could not be made; `error` is `code: sentence`."""
-        # Characters that no parquet file can hold may come with what the error quotes.
+        # What an error quotes can hold characters that no parquet file can store.
         clean = error.encode("utf-8", "replace").decode()
         return self._row(work, key, completion=None, error=clean[:ERROR_LIMIT])
 

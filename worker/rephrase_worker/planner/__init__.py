@@ -1,4 +1,4 @@
-"""`rephrase-worker plan`: the source is listed once, revisions are pinned, and the shards are frozen.
+"""`rephrase-worker plan`: it lists the source once, pins revisions, and freezes the shards.
 
 `planner` does it and reads plans back; `sharding` cuts by what `throughput` expects; `pinning` asks the Hub.
 """

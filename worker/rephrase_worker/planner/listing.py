@@ -1,4 +1,4 @@
-"""The frozen listing: the source's files as they are now, each looked into, and what is passed over."""
+"""The frozen listing: the source's files as they are now, after a look into each, and what is passed over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rephrase_worker.store.errors import planning_exit_code
 from rephrase_worker.store.location import Location
 
 _THREADS = 16
-"""Footers are small and far away: reading them is waiting."""
+"""Files that are looked into at a time. Reading a footer is mostly waiting for the store."""
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def _say(skipped: list[SkippedPath]) -> None:
 def _inspect_all(found: FoundFiles, source: Source) -> tuple[list[SourceFile], list[SkippedPath]]:
     """Looks into all files at once. The error that is raised is that of the first bad file in order.
 
-    JSON lies beside data for all kinds of purposes. Where other files are documents, what is none and
-    does not even name the text field is passed over; else it is an error like any other.
+    JSON files of all kinds lie beside data. If other files hold documents, a JSON file that does not, and
+    that does not even mention the text field, is passed over. Otherwise it is an error.
     """
     with ThreadPoolExecutor(min(_THREADS, len(found.files))) as pool:
         pending = [pool.submit(_inspect, found.root, file, source) for file in found.files]

@@ -1,7 +1,7 @@
-"""Planning: lists the source once, pins what moves, claims the destination and freezes the shards.
+"""Planning: lists the source once, pins what can move, claims the destination and freezes the shards.
 
-Every write is create-if-absent followed by reading back what won, so the planner may be killed anywhere,
-run again, or run twice at once: all of them end with the same plan.
+Every file is created only if it is absent, and then read back. So the planner can be killed at any point, run
+again, or run twice at once: all runs end with the same plan.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
     """
     store = Store(recipe.output.uri, planning=True)
-    # Looked for before the claim is read, so that a twin's files are never seen without its claim.
+    # This comes before reading the claim. The other way round, another planner of this job could make its
+    # claim and its files in between, and the files would look like somebody else's.
     leftover = _leftover(store, recipe)
     if _refuse_foreign(store, recipe) is None and leftover is not None:
         raise WorkerError(
@@ -50,8 +51,8 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
             "output.uri, or remove what lies there.",
         )
     if not store.exists(layout.PLAN):
-        # All that the user can get wrong is found before the destination is claimed: a job that fails here
-        # leaves nothing behind that would stand in the way of its corrected successor.
+        # Mistakes of the user are found before the destination is claimed. A job that fails because of one
+        # leaves nothing behind, so the corrected job can use the same destination.
         listing = None if store.exists(layout.SOURCE_LISTING) else list_source(recipe, engine)
         claimed = _claim(store, recipe)
         if listing is not None:
@@ -79,8 +80,8 @@ def _cut(text: str) -> str:
 def _claim(store: Store, recipe: Recipe) -> Recipe:
     """Makes the destination this job's own. Returns the recipe that is frozen there.
 
-    It may differ in its parallelism, which is no part of what the dataset will be but decides where the
-    shards are cut: all planners of a job have to cut alike.
+    Its parallelism may differ from this one's. Parallelism does not decide what the dataset will be, but
+    where shards are cut, and all planners of a job have to cut at the same places.
     """
     store.create(layout.RECIPE, recipe.to_json().encode())
     frozen = _refuse_foreign(store, recipe)
@@ -92,9 +93,10 @@ def _claim(store: Store, recipe: Recipe) -> Recipe:
 
 
 def _leftover(store: Store, recipe: Recipe) -> str | None:
-    """A file that lies where the job will write, if any.
+    """A file at a place where the job will write, if there is one.
 
-    Final files are create-if-absent: those of a job whose bookkeeping is gone would become this job's.
+    Final files are created only if absent. So final files of a job whose bookkeeping is gone would become
+    part of this job's dataset.
     """
     if store.exists(layout.CARD):
         return layout.CARD
@@ -140,7 +142,7 @@ def _differences(one: Recipe, other: Recipe) -> str:
 
 
 def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None:
-    """Writes one plan a shard, and the summary last."""
+    """Writes a plan for each shard, and the summary last."""
     shards = shard(listing, recipe)
     documents, exact = total_documents(listing, recipe, shards)
     with ThreadPoolExecutor(_THREADS) as pool:

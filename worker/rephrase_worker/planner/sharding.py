@@ -40,7 +40,7 @@ class _Take:
 
 @dataclass(slots=True)
 class _Shard:
-    """A shard being filled."""
+    """A shard that is being filled."""
 
     room: int
     ranges: list[Range] = field(default_factory=list)
@@ -85,7 +85,8 @@ def shard(listing: SourceListing, recipe: Recipe) -> list[ShardPlan]:
 def total_documents(listing: SourceListing, recipe: Recipe, shards: list[ShardPlan]) -> tuple[int, bool]:
     """Documents of the whole job, and whether that is exact.
 
-    It can be exact though the shards' own figures are not: a counted JSONL file is cut by bytes.
+    It can be exact even if the figures of single shards are not: a JSONL file whose lines were counted is
+    still cut by bytes.
     """
     total = sum(part.documents for part in shards)
     if recipe.source.max_documents is None:
@@ -127,7 +128,7 @@ def _takes(listing: SourceListing, max_documents: int | None) -> list[_Take]:
 
 
 def _cut(takes: list[_Take], total: int, size: Callable[[int], int]) -> Iterator[_Shard]:
-    """Fills shards one after the other. `size` gives a shard's documents from those that remain."""
+    """Fills one shard after the other. `size` gives the size of a shard from the documents that remain."""
     remaining = total
     current = _Shard(room=size(remaining))
     for take in takes:
@@ -148,7 +149,7 @@ def _cut(takes: list[_Take], total: int, size: Callable[[int], int]) -> Iterator
 
 
 def _range(take: _Take, done: int, documents: int) -> tuple[Range, bool]:
-    """The range of `documents` documents after the first `done`, and whether it holds exactly as many."""
+    """The range of `documents` documents after the first `done`, and whether it holds exactly that many."""
     file = take.file
     last = done + documents == take.documents
     if file.format == "parquet":
@@ -156,12 +157,12 @@ def _range(take: _Take, done: int, documents: int) -> tuple[Range, bool]:
     if file.compression is not None:
         return Range(file=file, start=0, end=None, max_documents=take.limit), take.exact
     whole = done == 0 and last
-    # Where maxDocuments cuts the file, its last range may read on to the file's end to find its share.
+    # If maxDocuments cuts the file, the last range may read on to the end of the file to find its documents.
     end = file.size if last else _offset(file, done + documents)
     limit = documents if last and take.limit is not None else None
     return Range(file=file, start=_offset(file, done), end=end, max_documents=limit), whole and take.exact
 
 
 def _offset(file: SourceFile, documents: int) -> int:
-    """Byte at which about this many documents have been read."""
+    """The byte before which there are about this many documents."""
     return file.size * documents // file.documents

@@ -1,4 +1,4 @@
-"""How many documents a GPU rephrases in an hour: good to a factor of two, which is all that sharding needs.
+"""How many documents a GPU rephrases in an hour, to within a factor of two. Sharding needs no more.
 
 The figures are output tokens per second and H100 without any tuning, from the Synthetic Data Playbook
 (Hugging Face, 2026): prompt "tutorial" on FineWeb-Edu with vLLM.
@@ -37,7 +37,7 @@ _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])")
 
 
 def tokens_per_second(model: str) -> int:
-    """Output tokens per second and GPU of a model; of the nearest known size when its name is unknown."""
+    """Output tokens per second and GPU of a model; for unknown names that of the nearest known size."""
     name = model.rstrip("/").rpartition("/")[2].lower()
     known = _TOKENS_PER_SECOND.get(name)
     if known is not None:

@@ -1,4 +1,4 @@
-"""The sink of one shard: samples go in in any order, and come out exactly once.
+"""The sink of one shard: it takes samples in any order and writes each of them exactly once.
 
 `sink` commits segments and finds them again; `merge` makes the final file and its account of them.
 """

@@ -23,14 +23,14 @@ from rephrase_worker.samples import SCHEMA, error_code, is_empty
 from rephrase_worker.spec import Reason, WorkerError
 
 Keys = npt.NDArray[np.int64]
-"""Keys of one prompt, one a row: file index, position, rollout."""
+"""Keys of one prompt, one in each row: file index, position, rollout."""
 
 ROW_GROUP_ROWS = 10_000
 """Rows of a row group of the final files: some ten MiB of text."""
 
 SEGMENTS_IN_MEMORY = 4
-"""Decoded segments that are kept while merging. Segments are nearly in the order of the final file, because
-each holds what finished within one interval, so that a row group needs few of them."""
+"""Decoded segments that are kept while merging. Each segment holds what finished within one interval, so the
+segments are nearly in the order of the final file, and a row group needs few of them."""
 
 _KEY_COLUMNS = ["source_file", "source_position", "rollout"]
 

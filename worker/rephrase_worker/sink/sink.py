@@ -39,7 +39,7 @@ _FETCHES = 8
 
 @dataclass(slots=True)
 class Totals:
-    """Counts over committed samples, each key once."""
+    """Counts of committed samples; each key is counted once."""
 
     text: int = 0
     empty: int = 0
@@ -59,7 +59,7 @@ class Committed:
 
 
 class ShardSink:
-    """Commits the samples of one shard. One object a process and shard; not for several threads at once."""
+    """Commits the samples of one shard. Use one object in a process for a shard, in one thread at a time."""
 
     def __init__(self, store: Store, recipe: Recipe, shard: ShardPlan, pod_uid: str) -> None:
         self._store = store
@@ -96,7 +96,7 @@ class ShardSink:
         return committed
 
     def commit(self, samples: Sequence[Sample]) -> None:
-        """Makes the samples durable, all or none. An empty sequence is no commit."""
+        """Makes all of the samples durable, or none. Writes nothing for an empty sequence."""
         if not samples:
             return
         first = min((sample.key for sample in samples), key=lambda key: (self._files[key.source_file], key))
@@ -174,8 +174,8 @@ class ShardSink:
         except pa.ArrowException as error:
             raise WorkerError(
                 Reason.INTERNAL,
-                f"{self._store.uri}/{path} is damaged: {error}. Such files are made whole and never change, "
-                "so something else did it. Remove the file: what it held is generated again.",
+                f"{self._store.uri}/{path} is damaged: {error}. This software creates such files whole and "
+                "never changes them, so something else did. Remove the file: its samples are made again.",
             ) from error
 
     def _segments(self) -> list[str]:

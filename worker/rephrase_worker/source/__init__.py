@@ -2,5 +2,5 @@
 
 Planning finds files (`files`, by `pattern` and `names`) and looks into them (`inspection`, `kinds`);
 generating uses `reader`, over `parquet` and `jsonl`. Both open files through `opened` and `decompress`, and
-what a line and a document are is in `lines` and `ids`, for both.
+both use `lines` and `ids` for what a line and an id are.
 """

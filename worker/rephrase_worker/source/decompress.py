@@ -1,11 +1,12 @@
 """Compressed JSONL as one stream: all members or frames, to the last byte of the file.
 
-Libraries' own readers stop in silence where they should not: at a cut in mid-frame (zstandard), or at
-what follows a member (bz2, lzma). Here the end of the file has to be the end of a member. Zeros that pad a
-gzip or xz file are passed over, as their command line tools do; anything else behind a member is an error.
+The readers of the libraries stop without an error in places where they should not: where a frame is cut off
+(zstandard), or at data that follows a member (bz2, lzma). Here the end of the file has to be the end of a
+member. Zeros that pad a gzip or xz file are skipped, as their command line tools do. Anything else after a
+member is an error.
 
-Memory: a chunk of input, a buffer of output, and the window that the file asks for, which is 8 MiB by
-default for zstd, and up to 2 GiB for a file made with `zstd --long=31`; only what is used of it is real.
+Memory: a chunk of input, a buffer of output, and the window that the file asks for, which is 8 MiB by default
+for zstd, and up to 2 GiB for a file made with `zstd --long=31`; only the used part of it takes memory.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 ZstdError = zstd.ZstdError
 
 INPUT_BYTES = 256 << 10
-"""Read at a time of a compressed file."""
+"""Bytes of a compressed file that are read at a time."""
 
 _BUFFER_BYTES = 1 << 20
 _LONGEST_WINDOW = 31
-"""Logarithm of the largest window that zstd has."""
+"""Base-2 logarithm of zstd's largest window."""
 
 
 class Decompressor(Protocol):
-    """Of one member or frame: what bz2, lzma and zstd have in common, and `_Gzip` too."""
+    """A decompressor of one member or frame, as bz2, lzma, zstd and `_Gzip` have it."""
 
     @property
     def eof(self) -> bool:
@@ -47,14 +48,14 @@ class Decompressor(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether there is nothing more to be had from the input so far."""
+        """Whether it needs more input before it can give more output."""
 
     @property
     def unused_data(self) -> bytes:
-        """Input behind the member's end."""
+        """Input after the end of the member."""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Takes more input and gives at most so many bytes of output, perhaps none."""
+        """Takes more input and returns at most this many bytes of output, perhaps none."""
 
 
 class _Gzip:
@@ -94,7 +95,7 @@ _PADDED: set[Compression] = {"gzip", "xz"}
 
 
 class CompressedStream(io.RawIOBase):
-    """The decompressed content of a file. Raises the libraries' errors, and EOFError where it is cut off."""
+    """The decompressed content of a file. Raises the libraries' errors, and EOFError if it is cut off."""
 
     def __init__(
         self, file: io.RawIOBase, compression: Compression, *, input_bytes: int = INPUT_BYTES
@@ -136,7 +137,7 @@ class CompressedStream(io.RawIOBase):
                     return len(content)
 
     def _next_member(self) -> bool:
-        """Starts on what follows the last member; False at the end of the file."""
+        """Starts on the next member. Returns False at the end of the file."""
         rest = self._input if self._member is None else self._member.unused_data
         padding = self._padded and self._member is not None
         while True:
@@ -164,5 +165,5 @@ class CompressedStream(io.RawIOBase):
 
 
 def buffered(stream: io.RawIOBase) -> io.BufferedReader:
-    """The stream with fast readline. Closing it closes the stream."""
+    """The stream with a fast readline. Closing it closes the stream."""
     return io.BufferedReader(stream, _BUFFER_BYTES)

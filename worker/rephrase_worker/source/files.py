@@ -1,8 +1,8 @@
 """Finding a source's files: a file, a folder or a glob on any file system becomes a sorted list.
 
-Nothing is opened here. What a file is goes by its name; whether that is true is for `inspection` to
-find out. The walk is our own because fsspec's `find` and `glob` leave out what they can't list, follow no
-links, and take names for patterns: a source must not lose files in silence.
+Nothing is opened here. The name says what a file is; `inspection` finds out whether that is true. The walk is
+our own, because fsspec's `find` and `glob` leave out what they can't list, follow no links, and take names
+for patterns. A source must not lose files without a word.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rephrase_worker.store.errors import planning_exit_code
 from rephrase_worker.store.location import Entry, Location
 
 _THREADS = 16
-"""Folders of an object store that are listed at a time: each is a request, and waiting."""
+"""Folders of an object store that are listed at a time, because each of them is a request to wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +36,12 @@ class FoundFile:
     size: int
     etag: str
     asked_for: bool
-    """By its name or by a pattern that spells out its suffix, and not only found in a folder."""
+    """Whether the URI names the file, or has a pattern with its suffix; False if it was found in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """What a source is: files to read, sorted by path, and what was passed over, with the reasons."""
+    """The files of a source, sorted by path, and what was passed over, with the reasons."""
 
     root: Location
     files: list[FoundFile] = field(default_factory=list)
@@ -75,7 +75,7 @@ def find_files(source: Source, uri: str) -> FoundFiles:
     """The files that `uri` stands for: `source.uri`, or its form pinned to a commit.
 
     Raises WorkerError: SOURCE_NOT_FOUND when nothing matches, SOURCE_FORMAT when a file that was asked for
-    is none that can be read, SOURCE_UNREADABLE when a folder can't be listed.
+    can't be read as documents, SOURCE_UNREADABLE when a folder can't be listed.
     """
     root, pattern = _anchor(source, uri)
     if isinstance(pattern, str):
@@ -97,7 +97,7 @@ def find_files(source: Source, uri: str) -> FoundFiles:
 def _anchor(source: Source, uri: str) -> tuple[Location, Pattern | str]:
     """The root, and the pattern below it or the name of the one file in it.
 
-    A path that is there is taken literally. So is every part of a glob down to the first that is not there.
+    A path that exists is taken literally. So is every part of a glob up to the first that does not exist.
     """
     whole = open_location(uri)
     try:
@@ -231,7 +231,7 @@ class _Walk:
         return self._found
 
     def _take(self, folder: _Folder, entries: Iterable[Entry] | None) -> Iterable[_Folder]:
-        """Sorts a folder's files, and gives the folders below it that have to be listed as well."""
+        """Sorts a folder's files, and returns the folders in it that have to be listed as well."""
         if entries is None:
             self._skip(folder.path, names.OUTPUT)
             return

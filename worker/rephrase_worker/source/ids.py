@@ -1,9 +1,8 @@
-"""Ids as text, exactly: two that differ in the source never become the same.
+"""Ids as exact text: two ids that differ in the source never become the same.
 
-Python's own types don't do: a timestamp in nanoseconds or of the year 20000 is none of `datetime`'s, a
-number above 64 bits is a float for fast JSON parsers, and bytes that are not UTF-8 all decode to the same
-replacement character. So ids of parquet are converted by Arrow, and those of JSON are the text that
-stands in the line.
+Python's own types would lose that. `datetime` has no nanoseconds and no year 20000, fast JSON parsers turn a
+number above 64 bits into a float, and bytes that are not UTF-8 all decode to the same replacement character.
+So Arrow converts the ids of parquet files, and the id of a JSON line is the text in the line.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ import pyarrow.types as pt
 from rephrase_worker.source import lines
 
 _OUT_OF_RANGE = "<value out of range"
-"""What Arrow prints for dates and times that no calendar has."""
+"""What Arrow prints for dates and times outside its calendar."""
 
 
 def of_json(value: object, line: bytes, field: str) -> str | None:
     """The id of a JSON line: a string's content, and the raw text of anything else. None for null.
 
-    `value` is what `lines.parse` has made of it, which is exact for strings and integers. Raises
+    `value` is the result of `lines.parse`, which is exact for strings and integers. Raises
     UnusableDocumentError for what is nested too deeply.
     """
     if value is None:
@@ -49,12 +48,12 @@ def of_column(column: pa.Array) -> list[str | None]:
 
 
 def escaped(text: str) -> str:
-    """The text with every lone surrogate as `\\udc80`: UTF-8 can't hold them, and they may differ."""
+    """The text with every lone surrogate escaped as `\\udc80`, because UTF-8 can't hold it."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json(value: Any) -> str:
-    """JSON with its numbers as they were written."""
+    """JSON with its numbers as they are written in the line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_json(str(key))}: {_json(below)}" for key, below in value.items()) + "}"
     if isinstance(value, list):
@@ -94,7 +93,7 @@ def _plain(column: pa.Array) -> list[Any]:
 def bytes_of(column: pa.Array) -> list[bytes | None]:
     """A column of strings or binary values, whatever the width of its offsets, undecoded.
 
-    Invalid UTF-8 occurs in parquet files, and must not end the batch.
+    Parquet files can hold invalid UTF-8, and that must not fail the whole batch.
     """
     type_ = column.type
     if isinstance(type_, pa.BaseExtensionType):

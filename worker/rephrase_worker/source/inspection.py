@@ -1,8 +1,8 @@
-"""A first look into a source's files: are they what they seem, where is the text, how many documents.
+"""A first look into a source's files: what they are, where the text is, and how many documents they hold.
 
-Parquet is counted from its footer. JSONL is counted line by line when the file is small, and else
-estimated from its first MiB: a plan needs no exact count, and reading a terabyte twice costs more
-than a shard that is a little longer than the others.
+The footer of a parquet file has its number of rows. The lines of a small JSONL file are counted; those of a
+larger one are estimated from its first MiB. A plan needs no exact count, and reading a terabyte twice would
+cost more than a shard that is a little longer than the others.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from rephrase_worker.source.parquet import open_parquet
 from rephrase_worker.spec import Reason, Source, WorkerError
 
 COUNTED_BYTES = 64 << 20
-"""JSONL files up to this size (compressed, if they are) are read whole and counted exactly."""
+"""JSONL files up to this size are read whole and counted exactly. It is the compressed size."""
 
 SAMPLE_BYTES = 1 << 20
-"""Bytes that a larger file's count is estimated from."""
+"""Bytes from which the count of a larger file is estimated."""
 
 SAMPLE_LINES = 100
 """Lines at the start of a file that are parsed, to see whether it is JSON and has the fields."""
@@ -45,7 +45,7 @@ _SAMPLED_INPUT_BYTES = 4096
 
 
 class NotDocumentsError(WorkerError):
-    """The file holds no documents of this source. `names_text`: it speaks of the text field nevertheless."""
+    """The file holds no documents of this source. `names_text`: the text field's name occurs in it."""
 
     def __init__(self, reason: Reason, message: str, *, names_text: bool) -> None:
         super().__init__(reason, message)
@@ -107,7 +107,7 @@ def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source) -> int
     if min(rows, default=0) < 0 or sum(rows) != parquet.metadata.num_rows:
         raise BrokenFileError("its footer contradicts itself on the number of rows")
     if not sum(rows):
-        return 0  # Distributed writers leave empty parts, with types and columns as they come.
+        return 0  # Distributed writers leave empty parts, whose columns can differ from the others'.
     schema = parquet.schema_arrow
     _require_column(found, schema, source.text_field)
     type_ = schema.field(source.text_field).type
@@ -150,7 +150,9 @@ def _inspect_jsonl(found: FoundFile, file: WatchedFile, source: Source) -> tuple
 
 
 def _read_head(stream: io.RawIOBase) -> bytes:
-    """The start of the content: all that a part of a compressed file holds, so that their ratio is right."""
+    """The start of the content. Of a compressed file it is all that the bytes read so far hold, so that the
+    ratio of both sizes is right.
+    """
     head = bytearray()
     while len(head) < SAMPLE_BYTES or (
         isinstance(stream, CompressedStream) and not stream.drained and len(head) < _LONGEST_HEAD
@@ -163,7 +165,7 @@ def _read_head(stream: io.RawIOBase) -> bytes:
 
 
 def _count(found: FoundFile, stream: io.RawIOBase, source: Source) -> int:
-    """Exact number of documents; the first lines are checked in passing."""
+    """The exact number of documents. The first lines are checked as well."""
     sample: list[bytes] = []
     sampled = documents = 0
     checked = False
@@ -192,7 +194,7 @@ def _require_magic(found: FoundFile, file: WatchedFile) -> None:
 
 
 def _whole_lines(head: bytes) -> list[bytes]:
-    """The lines of a file's start without the last, which is cut; a single cut line is kept."""
+    """The lines at the start of a file, without the last one, which is cut off. A single line is kept."""
     found = [part + b"\n" for part in head.split(b"\n")]
     return found[:-1] if len(found) > 1 else [head]
 
@@ -213,7 +215,7 @@ def _check_lines(found: FoundFile, sample: Sequence[bytes], source: Source) -> N
             problems.append(error.code)
     if not records:
         if len(contents) == 1 and len(contents[0]) >= SAMPLE_BYTES and contents[0].startswith(b"{"):
-            return  # One line longer than the sample: nothing can be said about it yet.
+            return  # The first line is longer than the sample, so it can't be judged yet.
         raise NotDocumentsError(
             Reason.SOURCE_FORMAT,
             f"{found.path} does not hold one JSON object a line: it looks like "

@@ -16,7 +16,7 @@ _SKIP_BYTES = 1 << 20
 
 
 def plain_rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row]:
-    """Documents whose line's first byte lies in the range. Position: offset of that byte."""
+    """Documents whose line begins in the range. The position is the offset of the line's first byte."""
     with buffered(file) as stream:
         position = _first_line(stream, range_.start)
         while range_.end is None or position < range_.end:
@@ -33,7 +33,8 @@ def _first_line(stream: io.BufferedReader, start: int) -> int:
     """Moves to the first line that starts at `start` or later, and returns where that is."""
     if start == 0:
         return 0
-    # A line starts here exactly if the byte before ends one; else the rest of it is another range's.
+    # A line starts here only if the byte before ends one. Otherwise the rest of the line belongs to the range
+    # before this one.
     position = start - 1
     stream.seek(position)
     while skipped := stream.readline(_SKIP_BYTES):

@@ -1,4 +1,4 @@
-"""What a file's first bytes look like, in words: messages describe content and never quote it."""
+"""Says in words what the first bytes of a file look like. Messages describe content and never quote it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Lines of JSONL files: which bytes are a line, which lines are documents, and what a line holds.
 
-The planner counts with these functions and the readers read with them, so that both mean the same.
+The planner counts with these functions and the readers read with them, so that both agree on what a line is.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def lines(file: io.BufferedReader) -> Iterator[tuple[bytes, int]]:
 def content(line: bytes) -> bytes:
     """The line without white space around it and without a byte order mark. Empty: it is no document.
 
-    The mark starts a file, and so stands anywhere in one that was joined from several.
+    A byte order mark starts a file. In a file that was joined from several it can be before any line.
     """
     line = line.strip()
     while line.startswith(codecs.BOM_UTF8):
@@ -71,8 +71,9 @@ def content(line: bytes) -> bytes:
 def parse(line: bytes) -> dict[str, Any]:
     """The object that a line holds. Raises UnusableDocumentError.
 
-    orjson is strict; what it refuses is tried again with the standard library, which lets NaN, numbers of
-    any size and escaped lone surrogates pass: all occur in the wild, next to text that is fine.
+    orjson is strict. A line that it refuses is parsed again with the standard library, which accepts NaN,
+    numbers of any size and escaped lone surrogates. All of these occur in real files, in documents whose text
+    is fine.
     """
     try:
         value = orjson.loads(line)
@@ -82,7 +83,7 @@ def parse(line: bytes) -> dict[str, Any]:
 
 
 def parse_exactly(line: bytes) -> dict[str, Any]:
-    """As `parse`, with every number as its text, because no type of Python's holds them all."""
+    """Like `parse`, but every number is its text, because no type of Python's can hold all of them."""
     try:
         value = json.loads(line.decode(), parse_int=Number, parse_float=Number, parse_constant=Number)
     except UnicodeDecodeError as error:
@@ -113,7 +114,7 @@ def text_of(record: dict[str, Any], field: str) -> str:
 
 
 def checked(text: str) -> str:
-    """The text with lone surrogates replaced, which UTF-8 can't hold. Raises when it is blank."""
+    """The text with lone surrogates replaced, because UTF-8 can't hold them. Raises if it is blank."""
     if not text or text.isspace():
         raise UnusableDocumentError("empty_text", "the text is empty")
     try:

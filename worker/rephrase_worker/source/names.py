@@ -1,4 +1,4 @@
-"""What the name of a file says: whether it is read, as what, and if not, why not."""
+"""Decides by a file's name whether it is read, as what, and if not, why not."""
 
 from __future__ import annotations
 
@@ -103,6 +103,6 @@ def summary(skipped: list[SkippedPath], count: int) -> str:
 
 
 def _short(path: str) -> str:
-    """The path without control characters, and its end where it is long."""
+    """The path without control characters; only its end if it is long."""
     shown = "".join(character if character.isprintable() else "�" for character in path)
     return shown if len(shown) <= _SHOWN_CHARACTERS else "…" + shown[1 - _SHOWN_CHARACTERS :]

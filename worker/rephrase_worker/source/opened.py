@@ -1,9 +1,9 @@
-"""A source file that is open, and whose fault it is when reading it fails.
+"""An open source file, which tells errors of storage from errors of content.
 
-Libraries raise anything over broken files: errors of their own, ValueError, KeyError, even MemoryError.
-Network and storage do so too. The one is final and the other worth another attempt, and the class of an
-error does not tell them apart; where it was raised does. So the file remembers what reading its bytes
-has raised, and everything else is about what the bytes are.
+A broken file makes libraries raise anything: errors of their own, ValueError, KeyError, even MemoryError. So
+do network and storage. A broken file is final, while storage is worth another attempt, and the class of an
+error does not say which of them it is. The place where it was raised does. So the file remembers an error
+that reading its bytes has raised. Every other error is about the content.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class BrokenFileError(Exception):
 
 
 class UnreachableFileError(Exception):
-    """The bytes could not be had: network, storage, permissions. The cause is the error itself."""
+    """The bytes could not be read: network, storage, permissions. The cause is the original error."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")
@@ -59,16 +59,17 @@ class WatchedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fills the buffer as far as the file goes."""
+        """Fills the buffer, or as much of it as the file has."""
         with memoryview(buffer).cast("B") as view:
             data = self.read(len(view))
             view[: len(data)] = data
             return len(data)
 
     def read(self, size: int | None = -1) -> bytes:
-        """This many bytes, less only at the end of the file."""
+        """This many bytes; fewer only at the end of the file."""
         position = self._file.tell()
-        # Broken files ask for exabytes, and the memory for them would be taken before anything is read.
+        # A broken file can make a library ask for exabytes, and the memory for them would be allocated before
+        # anything is read.
         left = max(0, self._size - position)
         wanted = left if size is None or size < 0 else min(size, left)
         try:
@@ -78,15 +79,15 @@ class WatchedFile(io.RawIOBase):
             raise
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to a place; one before the start is the caller's error, not the file's."""
+        """Moves to a position. One before the start is an error of the caller and not of storage."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """The current place."""
+        """The current position."""
         return self._file.tell()
 
     def close(self) -> None:
-        """Closes the file below as well."""
+        """Closes the underlying file as well."""
         if not self.closed:
             self._file.close()
         super().close()
@@ -96,8 +97,8 @@ class WatchedFile(io.RawIOBase):
 def watched(location: Location, size: int) -> Iterator[WatchedFile]:
     """The file, open for reading.
 
-    Whatever is raised while it is open leaves as UnreachableFileError or BrokenFileError, but for
-    WorkerError, which passes.
+    Errors that are raised while it is open become UnreachableFileError or BrokenFileError, except for
+    WorkerError, which stays as it is.
     """
     try:
         file = WatchedFile(location.open(), size)
@@ -116,7 +117,7 @@ def watched(location: Location, size: int) -> Iterator[WatchedFile]:
 
 
 _SAYS_WHAT = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError, ZstdError)
-"""Errors whose messages are about formats. Those of others may quote the content."""
+"""Errors whose messages are about formats. Messages of other errors may quote the content."""
 
 
 def _sentence(error: Exception) -> str:

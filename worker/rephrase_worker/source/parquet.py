@@ -17,13 +17,15 @@ _BUFFER_BYTES = 4 << 20
 
 
 def open_parquet(file: WatchedFile) -> pq.ParquetFile:
-    """The file with its footer read; the checksums of its pages, where it has them, are verified."""
-    # Without pre-buffering and with a buffer size, a column chunk is streamed instead of loaded whole.
+    """The file with its footer read. Checksums of its pages are verified if it has them."""
+    # Without pre-buffering and with a buffer size, Arrow streams a column chunk instead of loading all of it.
     return pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
 
 
 def rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row]:
-    """The range's rows; only their row groups and the columns of text and id are read. Position: the row."""
+    """The rows of the range, each with its number as position. Only their row groups and the columns of text
+    and id are read.
+    """
     parquet = open_parquet(file)
     columns = list(dict.fromkeys([source.text_field, source.id_field or source.text_field]))
     first = 0

@@ -1,8 +1,8 @@
 """Reading one shard: its ranges become a stream of DataTrove documents, one per position, in order.
 
-A position that holds nothing that can be rephrased still yields a document, with the error in its
-metadata: it becomes a row that says so, and is never lost. What breaks the file itself (changed since
-it was planned, cut off, undecodable) ends the shard.
+A position without a text to rephrase still yields a document, with the error in its metadata. It becomes a
+row with that error and is never lost. If the file itself is broken (changed since it was planned, cut off,
+not decodable), the shard ends.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ShardReader(PipelineStep):
         rank: int = 0,  # noqa: ARG002  # DataTrove's signature
         world_size: int = 1,  # noqa: ARG002
     ) -> Iterator[Document]:
-        """The shard's documents. Rank and world size mean nothing here: the plan says what is read."""
+        """The shard's documents. Rank and world size are ignored, because the plan says what is read."""
         if data is not None:
             yield from data
         root = open_location(self._shard.root)
@@ -89,7 +89,7 @@ def _read(root: Location, range_: Range, source: Source) -> Iterator[Row]:
 
 
 def _require_unchanged(location: Location, planned: SourceFile) -> None:
-    """Makes sure, with fresh information, that the file is the one that was planned."""
+    """Makes sure that the file is still the one that was planned."""
     try:
         info = location.info()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -108,7 +108,7 @@ def _require_unchanged(location: Location, planned: SourceFile) -> None:
 
 
 def _unreachable(location: Location, error: BaseException) -> WorkerError:
-    """The network or the credentials of this node: another attempt may do better, so this is retried."""
+    """The error for a file that this node can't read. Another attempt may work elsewhere."""
     return WorkerError(
         Reason.SOURCE_UNREADABLE,
         f"{location.uri} can't be read: {type(error).__name__}: {error}. "

@@ -1,4 +1,4 @@
-"""The destination: files that appear whole or not at all, and are never overwritten.
+"""The destination. Files in it appear whole or not at all, and are never overwritten.
 
 `location` keeps file systems and paths apart, `store` is the folder on any of them, `atomic` how local ones
 create files, `errors` what a failure means, `patience` how long a failing operation is tried again,

@@ -1,8 +1,8 @@
 """Atomic creation of files on local and network file systems.
 
-A temporary file in the same folder gets its whole content and is made durable; a hard link then gives
-it its name, which fails when the name is taken. That is atomic on every POSIX file system, NFS
-included, where exclusive opens and rename-without-replacing are not.
+The whole content is written to a temporary file in the same folder and made durable. A hard link then gives
+it its name, and fails if the name is taken. That is atomic on every POSIX file system, also on NFS, where
+exclusive opens and renaming without replacing are not.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _FOLDER_ATTEMPTS = 10
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is that of a temporary file: of a writer at work, or killed."""
+    """Whether this is the name of a temporary file, whose writer is at work or was killed."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Creates the file with this content, durably. False when it is there already."""
+    """Creates the file durably with this content. False if it exists already."""
     return _link(path, lambda file: _write_all(file, data))
 
 
 def create_from_file(path: Path, source: Path) -> bool:
-    """Creates the file with the content of another. False when it is there already."""
+    """Creates the file with the content of another. False if it exists already."""
 
     def copy(file: BinaryIO) -> None:
         with source.open("rb") as content:
@@ -41,7 +41,7 @@ def create_from_file(path: Path, source: Path) -> bool:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Writes the file atomically, over what is there."""
+    """Writes the file atomically; it may exist already."""
     temporary = _write_temporary(path.parent, lambda file: _write_all(file, data))
     try:
         temporary.replace(path)
@@ -52,7 +52,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Removes the folder; what another process removes at the same time is no error."""
+    """Removes the folder. Files that another process removes at the same time are no error."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
@@ -96,7 +96,7 @@ def _write_temporary(folder: Path, fill: Callable[[BinaryIO], None]) -> Path:
 
 
 def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """Makes the folder too. Another process may be removing it at the same time, hence the attempts."""
+    """Makes the folder too. Another process may remove it at the same time, so it tries several times."""
     path = folder / f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}"
     for _ in range(_FOLDER_ATTEMPTS):
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
             return path, path.open("xb")
         except FileNotFoundError:
             continue
-    raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed by somebody else", str(folder))
+    raise FileNotFoundError(errno.ENOENT, "another process keeps removing the folder", str(folder))
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
@@ -112,7 +112,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name durable: a file's own fsync does not cover its folder's entry."""
+    """Makes the new name durable. fsync of a file does not cover the file's entry in its folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What an error of a file system means: every one has its own exceptions for the same few facts."""
+"""What an error of a file system means. Each file system has its own exceptions for the same few facts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def store_code(error: BaseException) -> str:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether every node would meet the error: no permission, no such bucket, a file instead of a folder.
+    """Whether every node would get the error: no permission, no such bucket, a file instead of a folder.
 
-    All else (network, throttling, a full disk) may be gone at the next attempt.
+    Other errors (network, throttling, a full disk) may be gone at the next attempt.
     """
     return (
         isinstance(error, _PERMANENT)

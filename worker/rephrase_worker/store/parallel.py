@@ -1,4 +1,4 @@
-"""Many small operations at once: an object store answers each of them in a tenth of a second."""
+"""Runs many small operations at once, because an object store takes a tenth of a second for each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def in_parallel(threads: int, function: Callable[..., T], *arguments: Iterable[object]) -> list[T]:
-    """Like `list(map(function, *arguments))`, in so many threads. Raises the first error in order.
+    """Like `list(map(function, *arguments))`, in this many threads. Raises the first error in order.
 
-    When one call fails, or SIGTERM ends the wait, the calls that have not begun are dropped and those under
-    way are not waited for: one that hangs on a store must not hold up the end of the process.
+    If a call fails, or SIGTERM interrupts the wait, the calls that have not begun are dropped. Those that
+    have begun are not waited for, because one that hangs on a store must not delay the end of the process.
     """
     pool = ThreadPoolExecutor(threads)
     try:

@@ -1,8 +1,8 @@
 """How long a command keeps trying while the destination fails.
 
-Stores fail for seconds to minutes and come back: throttling, a failover, a full disk that somebody
-empties. Samples that are finished cost GPU time, so they stay in hand until they are written. Every
-operation of a `Store` runs through its patience: resuming, committing and merging wait by one rule.
+Stores fail for seconds or minutes and come back: they throttle, fail over, or have a full disk until somebody
+empties it. Finished samples have cost GPU time, so the worker keeps them until they are written. Every
+operation of a `Store` goes through its patience, so resuming, committing and merging wait by the same rule.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rephrase_worker.clock import Clock
 from rephrase_worker.store.errors import may_pass
 
 OUTAGE_SECONDS = 600.0
-"""An operation that has failed for this long ends the command. A GPU may stand idle meanwhile, which costs
-less than loading the model again and making what was in hand again, and a longer outage needs a person."""
+"""An operation that has failed for this long ends the command. A GPU may be idle meanwhile. That costs less
+than loading the model and generating the unwritten samples again. A longer outage needs a person."""
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0
-"""The pause before the next attempt doubles from the first to the longest."""
+"""Pauses between attempts: each is twice as long as the one before, up to the longest."""
 
 T = TypeVar("T")
 
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Whoever shows that the store fails."""
+    """Somebody who reports that the store fails."""
 
     def store_failed(self, *, writing: bool) -> None:
-        """An attempt has failed; if there is time left, another one follows."""
+        """An attempt has failed. If there is time left, there will be another one."""
 
     def store_works(self) -> None:
-        """The operation that had failed has succeeded."""
+        """The operation has succeeded after failing."""
 
 
 def _delays() -> Iterator[float]:
@@ -70,10 +70,10 @@ class Patience:
         self._end: float | None = None
         self._hurried = threading.Event()
         self._gave_up: str | None = None
-        """What the last operation was given up with, until another one works."""
+        """The error with which the last operation was given up; None once another one succeeds."""
 
     def hurry(self, seconds: float) -> None:
-        """Wait no more than this many seconds from now, all in all; who waits now tries again at once.
+        """From now on wait for at most this many seconds in all. Operations that wait now try again at once.
 
         Operations that begin later still get one attempt.
         """
@@ -81,9 +81,9 @@ class Patience:
         self._hurried.set()
 
     def run(self, operation: str, attempt: Callable[[], T], *, writing: bool) -> T:
-        """What `attempt` returns. Raises its last error, with a note on the outage.
+        """Returns what `attempt` returns. Raises its last error, with a note on the outage.
 
-        `attempt` must be safe to repeat after it took effect and its answer got lost.
+        `attempt` must be safe to repeat, also if it took effect and only its answer got lost.
         """
         outage = _Outage(operation, writing)
         while True:

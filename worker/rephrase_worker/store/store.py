@@ -1,10 +1,10 @@
-"""The destination: a folder on any file system, in which nothing is ever half written or overwritten.
+"""The destination: a folder on any file system, in which no file is ever half written or overwritten.
 
-The first writer of a path wins, atomically, and everybody else finds its file. Object stores do this
+The first writer of a path wins atomically, and every other writer finds its file. Object stores do this
 by conditional put (`If-None-Match: *` and its like, which fsspec calls mode "create"), local and
 network file systems by a hard link from a temporary file in the same folder, because a rename would
-overwrite and an exclusive open would show a half-written file. Listings are never cached: a twin's
-files have to be seen.
+overwrite and an exclusive open would show a half-written file. Listings are never cached,
+so that files of other processes are seen.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class Store:
             )
 
     def create(self, path: str, data: bytes) -> bool:
-        """Creates the file if it is not there. False when it is: then nothing has changed."""
+        """Creates the file. False if it exists already; nothing changes then."""
         if self._local:
             return self._write(path, lambda: atomic.create(self._local_path(path), data))
         return self._write(path, lambda: self._create_object(lambda: self._pipe(path, data, "create")))
 
     def create_from_file(self, path: str, local: Path) -> bool:
-        """Like `create`, with the content of a local file, which stays where it is."""
+        """Like `create`, with the content of a local file. The local file is kept."""
         if self._local:
             return self._write(path, lambda: atomic.create_from_file(self._local_path(path), local))
 
@@ -83,7 +83,7 @@ class Store:
         return self._write(path, lambda: self._create_object(put))
 
     def replace(self, path: str, data: bytes) -> None:
-        """Writes the file atomically, over what is there. Only for what can be derived again."""
+        """Writes the file atomically; it may exist already. Only for content that can be computed again."""
         if self._local:
             self._write(path, lambda: atomic.replace(self._local_path(path), data))
         else:
@@ -96,7 +96,7 @@ class Store:
         return cast("bytes", self._read(path, lambda: self._fs.cat_file(self._path(path))))
 
     def fetch(self, path: str, local: Path) -> None:
-        """Copies the file to a local one, over what is there, without holding it in memory."""
+        """Copies the file to a local one, without holding it in memory. The local file may exist already."""
         if self._local:
             self._read(path, lambda: shutil.copyfile(self._local_path(path), local))
         else:
@@ -104,7 +104,7 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """Whether the file is there, now."""
-        # fsspec's own exists and isfile take every error for an absence.
+        # fsspec's own exists and isfile return False for every error.
         try:
             return bool(self._info(path)["type"] == "file")
         except FileNotFoundError:
@@ -130,14 +130,14 @@ class Store:
             return []
 
     def remove(self, path: str) -> None:
-        """Removes the file. It is no error when it is gone already."""
+        """Removes the file. It is no error if it is gone already."""
         if self._local:
             self._remove(path, self._local_path(path).unlink)
         else:
             self._remove(path, lambda: self._fs.rm_file(self._path(path)))
 
     def remove_tree(self, folder: str) -> None:
-        """Removes the folder with everything in it. It is no error when it is gone already."""
+        """Removes the folder with everything in it. It is no error if it is gone already."""
         if self._local:
             self._remove(folder, lambda: atomic.remove_tree(self._local_path(folder)))
             return
@@ -153,7 +153,7 @@ class Store:
                 yield f"{folder}/{entry.name}"
 
     def remove_temporary(self, folder: str) -> None:
-        """Removes what killed writers left in the folder. Object stores have nothing of the kind."""
+        """Removes the temporary files of killed writers. Object stores have no such files."""
         if self._local:
             self._write(folder, lambda: atomic.remove_temporary(self._local_path(folder)))
 
@@ -175,13 +175,13 @@ class Store:
             except FileExistsError:
                 return False
             except Exception as error:
-                # S3 answers 409 while somebody else's put of the same key is under way and asks to try again.
+                # While another put of the same key is under way, S3 answers 409, which means: try again.
                 code = store_code(error)
                 if code in _CONDITION_FAILED:
                     return False
                 if code not in _CONDITION_RACE:
                     raise
-        raise OSError(errno.EAGAIN, "other writers of the same path kept getting in the way")
+        raise OSError(errno.EAGAIN, "other writers kept writing the same path")
 
     def _info(self, path: str) -> dict[str, Any]:
         return self._read(path, (self._root / path).info)
