@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_listing, read_plan
@@ -372,9 +374,9 @@ def test_an_id_field_that_no_line_has_is_refused_with_the_fields(tmp_path: Path)
         assert word in caught.value.failure.message
 
 
-@pytest.fixture
-def placeholders() -> Iterator[str]:
-    """What an object store lists where a console has made folders."""
+@pytest.fixture(params=[0, 3])
+def placeholders(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """A source, and the size of the objects that an object store lists where a console has made folders."""
     root = f"memory://{uuid.uuid4().hex}"
     Store(root).create("a.jsonl", jsonl(["a"]))
     Store(root).create("sub/b.jsonl", jsonl(["b"]))
@@ -382,15 +384,73 @@ def placeholders() -> Iterator[str]:
     ls = type(fs).ls
 
     def with_placeholders(self: Any, path: str, **kwargs: Any) -> Any:
-        return [{"name": f"{path}/", "type": "file", "size": 0}, *ls(self, path, **kwargs)]
+        return [{"name": f"{path}/", "type": "file", "size": request.param}, *ls(self, path, **kwargs)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(fs), "ls", with_placeholders)
-        yield root
+        yield root, request.param
 
 
 @pytest.mark.parametrize("pattern", ["", "/**", "/**/*.jsonl"])
 @pytest.mark.parametrize("format_", ["auto", "jsonl"])
-def test_objects_that_stand_for_folders_are_no_files(placeholders: str, pattern: str, format_: str) -> None:
-    found = find(placeholders + pattern, format=format_)
-    assert (paths(found), found.skipped) == (["a.jsonl", "sub/b.jsonl"], [])
+def test_objects_that_stand_for_folders_are_no_files(
+    placeholders: tuple[str, int], pattern: str, format_: str
+) -> None:
+    uri, size = placeholders
+    found = find(uri + pattern, format=format_)
+    assert paths(found) == ["a.jsonl", "sub/b.jsonl"]
+    if size and pattern != "/**/*.jsonl":
+        assert set(reasons(found).values()) == {names.SPECIAL}
+        assert len(found.skipped) == 2
+    else:
+        assert found.skipped == []
+
+
+def test_a_folder_without_a_name_is_said_and_does_not_lead_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    Store(root).create("a.jsonl", jsonl(["a"]))
+    fs = fsspec.filesystem("memory")
+    ls = type(fs).ls
+
+    def with_nameless(self: Any, path: str, **kwargs: Any) -> Any:
+        return [{"name": f"{path}/", "type": "directory", "size": 0}, *ls(self, path, **kwargs)]
+
+    monkeypatch.setattr(type(fs), "ls", with_nameless)
+    found = find(root)
+    assert paths(found) == ["a.jsonl"]
+    assert reasons(found) == {"/": names.NAMELESS}
+
+
+class OneThreadFileSystem(MemoryFileSystem):
+    """Like the Hub's: an instance belongs to the thread that made it."""
+
+    protocol = "onethread"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> Any:
+        return super()._strip_protocol(path.removeprefix("onethread:/"))
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.owner = threading.get_ident()
+
+    def ls(self, path: str, **kwargs: Any) -> Any:
+        assert self.owner == threading.get_ident()
+        return super().ls(path, **kwargs)
+
+    def info(self, path: str, **kwargs: Any) -> Any:
+        assert self.owner == threading.get_ident()
+        return super().info(path, **kwargs)
+
+    def open(self, path: str, *arguments: Any, **kwargs: Any) -> Any:
+        assert self.owner == threading.get_ident()
+        return super().open(path, *arguments, **kwargs)
+
+
+def test_no_file_system_is_used_by_two_threads(tmp_path: Path) -> None:
+    fsspec.register_implementation("onethread", OneThreadFileSystem, clobber=True)
+    folder = uuid.uuid4().hex
+    for number in range(20):
+        Store(f"memory://{folder}").create(f"{number:02d}/{number:02d}/a.jsonl", jsonl([f"{number}"]))
+    expected = [str(number) for number in range(20)]
+    assert texts_of(make_recipe(f"onethread://{folder}", tmp_path / "out")) == expected

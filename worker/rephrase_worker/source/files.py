@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from fsspec.core import has_magic
@@ -66,8 +67,9 @@ def etag(info: Mapping[str, Any]) -> str:
         if info.get(name):
             return str(info[name]).strip('"')
     for name in ("mtime", "LastModified", "last_modified", "created"):
-        if info.get(name):
-            return f"{name}:{info[name]}"
+        if moment := info.get(name):
+            # Some file systems give a datetime for one file and seconds for the same one in a listing.
+            return f"{name}:{moment.timestamp() if isinstance(moment, datetime) else moment}"
     return f"size:{info['size']}"
 
 
@@ -114,7 +116,7 @@ def _anchor(source: Source, uri: str) -> tuple[Location, Pattern | str]:
         raise _unlistable(whole, error) from error
     raise WorkerError(
         Reason.SOURCE_NOT_FOUND,
-        f"{source.uri} is not there, or no file, folder or link to one. Check the path and the worker's "
+        f"{source.uri} is not there, or is neither a file nor a folder. Check the path and the worker's "
         "credentials.",
     )
 
@@ -129,13 +131,13 @@ def _glob(whole: Location) -> tuple[Location, Pattern]:
         root /= parts.pop(0)
     if root.kind() != "folder":
         raise WorkerError(
-            Reason.SOURCE_NOT_FOUND, f"{whole.uri} matches nothing: {root.uri} is not there or no folder."
+            Reason.SOURCE_NOT_FOUND, f"{whole.uri} matches nothing: there is no folder {root.uri}."
         )
     try:
         return root, Pattern([part for part in parts if part])
     except (ValueError, IndexError) as error:
         raise WorkerError(
-            Reason.SOURCE_NOT_FOUND, f"{whole.uri} is not there and no pattern either: {error}."
+            Reason.SOURCE_NOT_FOUND, f"{whole.uri} is not there, and is not a valid pattern: {error}."
         ) from error
 
 

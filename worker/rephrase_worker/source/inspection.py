@@ -189,7 +189,8 @@ def _require_magic(found: FoundFile, file: WatchedFile) -> None:
     if not head.startswith(_MAGIC[str(found.compression)]):
         raise WorkerError(
             Reason.SOURCE_FORMAT,
-            f"{found.path} is not a {found.compression} file: it looks like {kinds.looks_like(head)}.",
+            f"{found.path} is not compressed with {found.compression}: it looks like "
+            f"{kinds.looks_like(head)}.",
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import lzma
+import traceback
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,8 +113,10 @@ def watched(location: Location, size: int) -> Iterator[WatchedFile]:
     except Exception as error:  # libraries raise anything over a broken file
         if file.failure is not None:
             raise UnreachableFileError(file.failure) from error
-        log.info("%s can't be decoded", location.uri, exc_info=error)
-        raise BrokenFileError(_sentence(error)) from error
+        sentence = _sentence(error)
+        # The place but not the whole message, which may quote the content.
+        log.info("%s: %s\n%s", location.uri, sentence, "".join(traceback.format_tb(error.__traceback__)))
+        raise BrokenFileError(sentence) from error
 
 
 _SAYS_WHAT = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError, ZstdError)

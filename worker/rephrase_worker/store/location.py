@@ -99,8 +99,7 @@ class Location:
         """
         if self.is_local:
             return _local_info(os.stat(self.path))  # noqa: PTH116
-        self.fs.invalidate_cache()
-        return cast("dict[str, Any]", self.fs.info(self.path))
+        return cast("dict[str, Any]", self._fresh().info(self.path))
 
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of what is there, links followed; None on object stores."""
@@ -130,23 +129,35 @@ class Location:
         if self.is_local:
             with os.scandir(self.path) as found:
                 return [_local_entry(entry) for entry in found]
-        self.fs.invalidate_cache()
         entries = []
-        for info in self.fs.ls(self.path, detail=True):
+        for info in self._fresh().ls(self.path, detail=True):
             kind = _KINDS.get(info["type"], "other")
             path = str(info["name"])
-            if path.endswith("/") and (kind == "file" or path.rstrip("/") != self.path):
-                if kind == "file":
-                    continue
-                path = path.rstrip("/")
-            entries.append(Entry(posixpath.basename(path), kind, info))
+            name = posixpath.basename(path.rstrip("/"))
+            if kind == "file" and path.endswith("/"):
+                if info["size"]:  # an object with content, but no path leads to it
+                    entries.append(Entry(f"{name}/", "other", info))
+                continue
+            if kind == "folder" and path.rstrip("/") == self.path:
+                name = ""
+            entries.append(Entry(name, kind, info))
         return entries
 
     def open(self) -> IO[bytes]:
         """The file for reading, seekable."""
         if self.is_local:
             return open(self.path, "rb")  # noqa: PTH123
-        return cast("IO[bytes]", self.fs.open(self.path, "rb"))
+        return cast("IO[bytes]", self._fresh().open(self.path, "rb"))
+
+    def _fresh(self) -> AbstractFileSystem:
+        """The file system for this thread, without anything remembered.
+
+        The Hub's can't be shared: its cache, which can't be switched off, is a dictionary without a lock.
+        fsspec keeps one instance a thread and gives it out again for the same arguments.
+        """
+        fs = type(self.fs)(*self.fs.storage_args, **self.fs.storage_options)
+        fs.invalidate_cache()
+        return fs
 
 
 _KINDS: dict[str, Kind] = {"file": "file", "directory": "folder"}
