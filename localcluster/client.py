@@ -146,7 +146,8 @@ class Client:
 def _error(code: int, body: bytes) -> ApiError:
     try:
         status = json.loads(body)
-        return ApiError(code, status.get("message", ""), status.get("reason", ""))
+        details = status.get("details") or {}
+        return ApiError(code, status.get("message", ""), status.get("reason", ""), details)
     except (ValueError, AttributeError):  # a proxy in front of the API server answers in HTML
         return ApiError(code, body[:200].decode(errors="replace"))
 

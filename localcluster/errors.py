@@ -42,6 +42,12 @@ class ApiError(Exception):
     def __str__(self) -> str:
         return f"{self.code} {self.message}"
 
+    @property
+    def namespace_ends(self) -> bool:
+        """True for what can't be created because its namespace is being deleted."""
+        causes = self.details.get("causes") or ()
+        return any(cause["reason"] == NAMESPACE_TERMINATING for cause in causes)
+
     def status(self) -> Object:
         """The `Status` object that goes to the client."""
         reason = self.reason or REASONS.get(self.code, "InternalError")

@@ -58,6 +58,8 @@ class JobController:
                 await self._release(pod)
         else:
             plan = look(job, pods, now(), self._backoff)
+            if refused := await self._create(job, plan):
+                plan.status["active"] -= refused
             if plan.status != job.get("status", {}):
                 body = {**job, "status": plan.status}
                 self._jobs.learn(await self._client.request("PUT", path_of(job, "jobs", "status"), body))
@@ -77,14 +79,23 @@ class JobController:
                 self._pods.learn(await self._client.get(path_of(pod, "pods")))
             except ApiError as error:
                 self._forget(pod, error)
-        for index, notes in plan.create.items():
-            path = f"/api/v1/namespaces/{job['metadata']['namespace']}/pods"
-            created = await self._client.request("POST", path, _pod(job, index, notes))
+        for event in plan.events:
+            await self._client.event(job, *event)
+
+    async def _create(self, job: Object, plan: Plan) -> int:
+        """Make the pods that are wanted; returns how many a namespace on its way out did not take."""
+        path = f"/api/v1/namespaces/{job['metadata']['namespace']}/pods"
+        for number, (index, notes) in enumerate(plan.create.items()):
+            try:
+                created = await self._client.request("POST", path, _pod(job, index, notes))
+            except ApiError as error:
+                if not error.namespace_ends:
+                    raise
+                return len(plan.create) - number
             self._pods.learn(created)
             text = f"Created pod: {created['metadata']['name']}"
             await self._client.event(job, "Normal", "SuccessfulCreate", text)
-        for event in plan.events:
-            await self._client.event(job, *event)
+        return 0
 
     def _forget(self, pod: Object, error: ApiError) -> None:
         if error.code not in (404, 409):

@@ -45,16 +45,19 @@ def node_of(kubeconfig: Path, directory: Path) -> Iterator[None]:
     """A process kubelet for a real API server."""
     name = f"conformance-{uuid.uuid4().hex[:6]}"
     command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(kubeconfig)]
-    with (
-        (directory / "kubelet.log").open("wb") as output,
-        subprocess.Popen(
-            [*command, "--dir", str(directory), "--node", name], stdout=output, stderr=output
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.terminate()
+    command += ["--dir", str(directory), "--node", name]
+    cluster = Cluster.of(kubeconfig)
+    try:
+        with (directory / "kubelet.log").open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        with process:
+            try:
+                yield
+            finally:
+                process.terminate()
+    finally:
+        cluster.kubectl("delete", f"node/{name}", "--ignore-not-found")
+        cluster.kubectl("delete", f"lease/{name}", "-n", "kube-node-lease", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +85,17 @@ def api(cluster: Cluster, token: str) -> Iterator["Api"]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def namespaces(cluster: Cluster, token: str) -> Iterator[list[str]]:
+    """Namespaces that are on their way out. The session ends when they are gone."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        cluster.kubectl("wait", f"namespace/{name}", "--for=delete", "--timeout=120s", timeout=150)
+
+
 @pytest.fixture
-def namespace(api: "Api") -> Iterator[str]:
+def namespace(api: "Api", namespaces: list[str]) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     path = "/api/v1/namespaces"
     assert (
@@ -91,8 +103,20 @@ def namespace(api: "Api") -> Iterator[str]:
         == 201
     )
     wait_for(lambda: api("GET", f"{path}/{name}/serviceaccounts/default").status_code == 200)
-    yield name
-    api("DELETE", f"{path}/{name}")
+    try:
+        yield name
+    finally:
+        namespaces.append(name)
+        end_namespace(api, name)
+
+
+def end_namespace(api: "Api", name: str) -> None:
+    """Begin to delete a namespace, Jobs first: one that wants a replacement for a pod would hold it."""
+    jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+    for job in api("GET", jobs).json()["items"]:
+        api("DELETE", f"{jobs}/{job['metadata']['name']}", {"propagationPolicy": "Background"})
+    answer = api("DELETE", f"/api/v1/namespaces/{name}")
+    assert answer.status_code in (200, 202, 404, 409), answer.text
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:

@@ -222,9 +222,9 @@ def test_roles_decide(cluster: Cluster, namespace: str) -> None:
         wait_for(lambda: api("GET", maps(namespace)).status_code == 401)
 
 
-def test_strangers_are_turned_away(api: Api, namespace: str) -> None:
-    api.client.headers["Authorization"] = "Bearer nonsense"
-    answer = api("GET", maps(namespace))
+def test_strangers_are_turned_away(cluster: Cluster, namespace: str) -> None:
+    with Api(cluster, "nonsense") as stranger:
+        answer = stranger("GET", maps(namespace))
     assert (answer.status_code, answer.json()["message"]) == (401, "Unauthorized")
 
 

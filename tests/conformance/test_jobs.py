@@ -395,3 +395,42 @@ def test_backoff_doubles_and_holds_its_slot(run: Run) -> None:
     order = sorted(run.pods(), key=lambda pod: int(pod["metadata"]["resourceVersion"]))
     index = "batch.kubernetes.io/job-completion-index"
     assert [pod["metadata"]["labels"][index] for pod in order] == ["0", "0", "0", "1", "1", "1"]
+
+
+def test_a_job_that_wants_a_replacement_holds_its_namespace(run: Run, api: Api) -> None:
+    """Pods go first, alone (KEP-5080), and their Job keeps the last failed one of each index."""
+    script = "trap 'exit 75' TERM; while true; do sleep 0.1; done"
+    body = make(
+        script,
+        completions=2,
+        parallelism=2,
+        backoffLimitPerIndex=5,
+        podReplacementPolicy="Failed",
+        pod={"terminationGracePeriodSeconds": 10},
+    )
+    run.start(body)
+    run.running(2)
+    where = f"/api/v1/namespaces/{run.namespace}"
+    assert api("DELETE", where).status_code in (200, 202)
+    refused = api(
+        "POST", f"{where}/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    )
+    answer = refused.json()
+    assert (answer["code"], answer["reason"]) == (403, "Forbidden")
+    text = f"unable to create new content in namespace {run.namespace} because it is being terminated"
+    assert answer["message"] == f'configmaps "c" is forbidden: {text}'
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {run.namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    assert cause in answer["details"]["causes"]
+    failed = run.until(lambda job: job["status"].get("terminating") == 0 and not job["status"].get("active"))
+    assert "deletionTimestamp" not in failed["metadata"]
+    left = run.pods()
+    assert [pod["status"]["phase"] for pod in left] == ["Failed", "Failed"]
+    assert all(pod["metadata"]["deletionTimestamp"] for pod in left)
+    assert all(pod["metadata"]["finalizers"] == ["batch.kubernetes.io/job-tracking"] for pod in left)
+    assert api("GET", where).json()["status"]["phase"] == "Terminating"
+    api("DELETE", jobs(run.namespace, "j"), {"propagationPolicy": "Background"})
+    wait_for(lambda: api("GET", where).status_code == 404, 40)

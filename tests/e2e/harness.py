@@ -327,16 +327,24 @@ def make_stage(directory: Path, worker: str) -> Iterator[Stage]:
         return
     cluster = Cluster.of(Path(os.environ["KUBECONFIG"]))
     namespace += f"-{os.getpid()}"
+    node = namespace
     command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(cluster.kubeconfig)]
+    command += ["--dir", str(directory / "kubelet"), "--node", node]
     with (directory / "kubelet.log").open("wb") as log:
-        kubelet = subprocess.Popen([*command, "--dir", str(directory / "kubelet")], stdout=log, stderr=log)
+        kubelet = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         with prepared(Stage(cluster, directory, namespace, True, free_port())) as stage:
             yield stage
     finally:
-        cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
-        kubelet.terminate()
-        kubelet.wait(30)
+        try:
+            # The operator has stopped, and a Job that wants a replacement for a pod would hold its namespace.
+            cluster.kubectl("delete", "rephrasejobs,jobs", "--all", "-n", namespace, timeout=150)
+            cluster.kubectl("delete", "namespace", namespace, "--timeout=120s", timeout=150)
+        finally:
+            kubelet.terminate()
+            kubelet.wait(30)
+            cluster.kubectl("delete", f"node/{node}", "--ignore-not-found")
+            cluster.kubectl("delete", f"lease/{node}", "-n", "kube-node-lease", "--ignore-not-found")
 
 
 @contextmanager
