@@ -47,8 +47,6 @@ def check_rules(schema: Object, value: Any, path: str, old: Any) -> list[Cause]:
         message = rule.get("message") or f"failed rule: {' '.join(rule['rule'].split())}"
         if result.type() == cel.Type.ERROR:
             message = f"rule evaluation error: {result.value()}"
-        elif "messageExpression" in rule:
-            message = program(rule["messageExpression"]).eval(data=variables).value()
         causes.append(_cause(rule, message, path))
     return causes
 
