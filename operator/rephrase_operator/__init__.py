@@ -1,5 +1,6 @@
-"""The operator: RephraseJob objects in, Jobs of GPU workers and an honest status out.
+"""The operator: it runs RephraseJobs as Jobs of GPU workers and reports how they are doing.
 
-`api` says what a RephraseJob is, `observed` what is known of one, `reconcile` what should be; all three are
-plain data and pure functions. `cluster` and `runtime` see and act; `commands` are for people.
+`api` defines what a RephraseJob is, `observed` what is known about one, and `reconcile` what should be. All
+three are plain data and pure functions. `cluster` and `runtime` talk to the cluster; `commands` are for
+people.
 """

@@ -39,7 +39,7 @@ def _run(chosen: settings.Settings) -> int:
     try:
         asyncio.run(serve(chosen))
     except LeadershipLostError as error:
-        # The kubelet starts the process again, which then waits for its turn.
+        # The kubelet starts the process again, and the new one waits for the Lease.
         logging.getLogger(__name__).error("%s.", error)
         return 1
     return 0

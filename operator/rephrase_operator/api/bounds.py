@@ -1,8 +1,7 @@
-"""Makes a status acceptable to the API server, whatever pods and kubelets have put into it.
+"""Keeps a status within the limits of its schema, whatever pods and kubelets have put into it.
 
-A message above its field's length, or a list above its, makes the API server refuse the whole status, and a
-job whose status can't be written stands still. So everything is cut by the schema that it will be held
-against, in this one place.
+If one message or list is too long, the API server refuses the whole status, and a job whose status can't be
+written makes no progress. So this module cuts everything to the schema that the API server will check.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY_LIMIT = 256
-"""Longest key of a map. A schema can't limit keys, but the size of an object can."""
+"""Longest key of a map. A schema can't limit keys, but an object must not get too large."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
-    """The text without what a terminal would act on, and without halves of characters.
+    """The text without control characters for terminals and without lone surrogates.
 
-    The API server turns such halves (lone surrogates) into another character: what it returns would differ
-    from what was written, for ever.
+    The API server turns a lone surrogate into another character. The status that it returns would always
+    differ from the one that was written, and would be written again and again.
     """
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "replace").decode()
 
@@ -33,7 +32,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def bounded(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
-    """JSON within the limits of its schema, as pydantic writes it: what is too much is cut off at the end."""
+    """JSON within the limits of its schema, as pydantic writes it. What is too long is cut at the end."""
     schema = _resolved(schema, definitions)
     if isinstance(value, str):
         return shortened(value, schema.get("maxLength", len(value)))

@@ -1,4 +1,6 @@
-"""CEL rules, what a schema can't say: of the models that the worker owns, which knows nothing of CEL."""
+"""CEL rules, for what a schema can't express. These are for the worker's models; the worker does not know
+CEL.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def _quoted(pattern: str) -> str:
 
 
 def _uri_rules(field: str) -> tuple[Rule, ...]:
-    """What holds for every URI: it names a place and nothing else."""
+    """The rules for every URI: it names a place and nothing else."""
     return (
         Rule(
             f"!self.{field}.matches('://[^/]*@')",

@@ -21,9 +21,9 @@ class ConditionType(StrEnum):
     PLANNED = "Planned"
     """The plan is frozen."""
     WORKERS_READY = "WorkersReady"
-    """The pods of the present step run."""
+    """The pods of the current step run."""
     WORKERS_CURRENT = "WorkersCurrent"
-    """The workers were made from the present spec."""
+    """The workers were made from the current spec."""
     WITHIN_ERROR_BUDGET = "WithinErrorBudget"
     """The share of errors is below failurePolicy.maxErrorRatio."""
     COMPLETE = "Complete"
@@ -101,15 +101,13 @@ def too_many_errors(ratio: float, limit: float) -> str:
     """Message of TooManyErrors."""
     return (
         f"{ratio:.1%} of the samples are errors, more than failurePolicy.maxErrorRatio ({limit:.1%}). "
-        "status.progress.errors counts them by code. Raise maxErrorRatio above the share reached to go on."
+        "status.progress.errors counts them by code. To go on, raise maxErrorRatio above this share."
     )
 
 
 def shards_failed(failed: int, total: int, details: str) -> str:
     """Message of ShardsFailed."""
-    return (
-        f"{failed} of {total} shards failed; what the others made is complete at the destination. {details}"
-    ).strip()
+    return f"{failed} of {total} shards failed; the samples of the others are complete. {details}".strip()
 
 
 def more_attempts_failed(count: int) -> str:
@@ -124,7 +122,7 @@ def workers_too_old(fields: Iterable[str], image: str) -> str:
     """Message of WorkersTooOld."""
     return (
         f"The job's worker image {image} is older than this operator and does not know {', '.join(fields)}: "
-        "the setting is left out, the rest applies. A new job gets the operator's present image."
+        "the setting is left out, the rest applies. A new job gets the operator's current image."
     )
 
 
@@ -139,15 +137,15 @@ OLD_CHILDREN = (
 )
 NAMESPACE_ENDS = (
     "The namespace is being deleted. The operator deletes the job's Kubernetes Jobs, because their pods "
-    "would keep the namespace from going."
+    "would keep the namespace from ending."
 )
 RECIPE_CHANGED = (
-    "The ConfigMap with the frozen recipe is gone, and what the prompt library holds today is something "
-    "else. Create a new job with another output."
+    "The ConfigMap with the frozen recipe is gone, and the prompt library has changed since. Create a new "
+    "job with another output."
 )
 SUSPEND_TO_APPLY = (
     "The spec asks for other worker pods than those that run. Set suspend to true, wait for phase "
-    "Suspended, and set it to false again: committed work is kept."
+    "Suspended, and set it to false again. Committed work is kept."
 )
 
 
@@ -161,7 +159,7 @@ def with_condition(
     now: datetime,
     generation: int,
 ) -> list[Condition]:
-    """The conditions with one of them set; its transition time moves only when its status does."""
+    """The conditions with one of them set. Its transition time changes only if its status changes."""
     status: Truth = "Unknown" if holds is None else truth(holds)
     old = next((condition for condition in conditions if condition.type == kind), None)
     since = old.last_transition_time if old is not None and old.status == status else now

@@ -1,7 +1,7 @@
 """Writes the CustomResourceDefinition from the API types.
 
-`python -m rephrase_operator.api.crd --write` writes it, `--check` fails when the file is out of date.
-The schema is structural (KEP-1111): no references, no alternatives, every object closed by what it lists.
+`python -m rephrase_operator.api.crd --write` writes it, `--check` fails when the file is out of date. The
+schema is structural (KEP-1111): it has no references and no alternatives, and every object lists its fields.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _KEPT = {
 }
 
 _COLUMNS: tuple[tuple[str, str, str, int, str], ...] = (
-    ("Phase", "string", ".status.phase", 0, "Where the job stands"),
-    ("Progress", "string", ".status.progress.percent", 0, "Share of the samples that are done"),
-    ("Shards", "string", ".status.shards.summary", 0, "Shards done and planned"),
+    ("Phase", "string", ".status.phase", 0, "The phase of the job"),
+    ("Progress", "string", ".status.progress.percent", 0, "Share of the samples that are finished"),
+    ("Shards", "string", ".status.shards.summary", 0, "Finished and planned shards"),
     ("Tok/s", "number", ".status.progress.tokensPerSecond", 0, "Output tokens per second"),
     ("ETA", "string", ".status.progress.eta", 0, "Time left at the mean pace of the workers"),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since the job was created"),
@@ -144,7 +144,7 @@ def _convert(
     if result.get("default", ...) is None:
         del result["default"]
     if isinstance(result.get("default"), dict):
-        # Empty: the API server fills in the defaults of what is inside.
+        # With an empty default the API server fills in the defaults of the fields inside.
         result["default"] = {}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
@@ -174,7 +174,7 @@ def _convert(
 
 
 def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference, drop the null of an optional field; what stands beside them wins."""
+    """Follow a reference and drop the null of an optional field. Keys beside the reference win."""
     if node.get("x-kubernetes-int-or-string"):
         return {key: value for key, value in node.items() if key not in ("anyOf", "type")}
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf", "title")}

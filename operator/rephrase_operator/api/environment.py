@@ -1,10 +1,11 @@
 """The environment variables that a job may set on its pods: an allow-list of exact names.
 
-Whoever may create a RephraseJob may not thereby run code or read files and Secrets that aren't theirs. A
-prefix such as HF_ can't promise that: HF_TOKEN_PATH names a file that is sent to HF_ENDPOINT as a token,
-HF_HOME a folder whose file `token` is, AWS_WEB_IDENTITY_TOKEN_FILE does the same with AWS_ENDPOINT_URL, and
-each release of a library adds names. So every name is listed, and a name belongs here only if it neither
-names a file or folder nor makes something load code.
+Somebody who may create a RephraseJob must not thereby be able to run code, or to read files and Secrets of
+others. An allowed prefix such as HF_ can't ensure that. HF_TOKEN_PATH names a file that is sent to
+HF_ENDPOINT as a token. HF_HOME is a folder whose file `token` is sent in the same way, and so is the file of
+AWS_WEB_IDENTITY_TOKEN_FILE to AWS_ENDPOINT_URL. Each release of a library can add such names. So every name
+is listed here, and a name belongs here only if it neither names a file or folder nor makes a library load
+code.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ Variable = Literal[
 ]
 
 CREDENTIALS_PREFIX = "rephrase-"
-"""Whoever names both a Secret and the endpoint that it is sent to can read it. So a Secret has to be meant
-for that: its name says so, and who may create a RephraseJob does not get at any other.
+"""Somebody who can choose both a Secret and the endpoint that it is sent to can read the Secret. So jobs can
+use only Secrets that are meant for them, which have names with this prefix.
 """
 
 _CREDENTIAL = "(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$"

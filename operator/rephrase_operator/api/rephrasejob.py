@@ -1,6 +1,6 @@
-"""What a user may ask for: the spec of a RephraseJob.
+"""What a user can ask for: the spec of a RephraseJob.
 
-Composed from the worker's contract (`rephrase_worker.spec`), so that the API, the recipe and the engine's
+It is composed of the worker's contract (`rephrase_worker.spec`), so that the API, the recipe and the engine's
 settings can't drift apart. `crd` turns these models into the CustomResourceDefinition: field descriptions
 become `kubectl explain`, limits and `Rules` become validation by the API server.
 """
@@ -48,7 +48,7 @@ def _keys(name: str, message: str) -> Rule:
 
 
 class PromptChoice(Spec):
-    """A prompt of the library by name, or one of your own with its template."""
+    """A prompt of the library, by its name, or a prompt of your own with its template."""
 
     rules = (
         Rule(
@@ -64,8 +64,8 @@ class PromptChoice(Spec):
     )
     template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
         default=None,
-        description="The prompt's text, with {{document}} exactly once where the document goes. Documents "
-        "first and instructions after them let the prompts of one document share its KV cache.",
+        description="The prompt's text, with {{document}} exactly once where the document goes. With the "
+        "document before the instruction, the prompts of one document share its KV cache.",
     )
 
 
@@ -132,7 +132,7 @@ class Toleration(Spec):
 
 
 class Worker(Spec):
-    """The job's pods. A change applies to pods of a Job that is made anew: suspend, change, resume."""
+    """The job's pods. A change takes effect in a new Job: suspend, change, resume."""
 
     rules = (_keys("nodeSelector", "keys must be labels of nodes"),)
 
@@ -173,24 +173,23 @@ class FailurePolicy(Spec):
     """When to give up on a shard, and on the job."""
 
     max_attempts_per_shard: int = Field(
-        default=4, ge=1, le=100, description="A shard whose worker failed this often has failed."
+        default=4, ge=1, le=100, description="A shard is abandoned after this many failed attempts."
     )
     max_failed_shards: int | None = Field(
         default=None,
         ge=0,
         le=100_000,
-        description="Stop generating when more shards than this have failed. "
-        "Unset: every shard gets its turn.",
+        description="Stop generating if more shards than this have failed. Unset: every shard gets its turn.",
     )
     max_error_ratio: float = Field(
         default=0.05,
         ge=0.0,
         le=1.0,
-        description="Suspend the job when more than this share of its samples are errors; it goes on when "
-        "this is raised above the share reached. 1 turns the check off.",
+        description="Suspend the job if more than this share of its samples are errors. It goes on when "
+        "maxErrorRatio is raised above the share reached. 1 turns the check off.",
     )
     min_documents: int = Field(
-        default=1000, ge=1, le=10**9, description="maxErrorRatio is looked at from this many documents on."
+        default=1000, ge=1, le=10**9, description="maxErrorRatio is checked from this many documents on."
     )
     pending_deadline_seconds: int = Field(
         default=1800,

@@ -1,7 +1,7 @@
 """What the operator reports: the status of a RephraseJob.
 
-Written by the operator alone, through the status subresource. Everything that has to survive a restart of
-the operator is in here and nowhere else.
+Only the operator writes it, through the status subresource. Everything that has to survive a restart of the
+operator is in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rephrase_worker.spec import SKIPPED_CHARACTERS
 
 
 def _at_most(length: int) -> WithJsonSchema:
-    """A limit for the API server. Building a status never fails for it: `to_api` cuts what is too long."""
+    """A limit that the API server checks. Building a status ignores it; `to_api` cuts what is too long."""
     return WithJsonSchema({"type": "string", "maxLength": length})
 
 
@@ -27,13 +27,13 @@ Message = Annotated[str, _at_most(4096)]
 Word = Annotated[str, _at_most(256)]
 
 FAILURES_LIMIT = 64
-"""Shards in `status.failures`; those with the most attempts stay."""
+"""Most shards in `status.failures`; those with the most attempts are kept."""
 
 PODS_LIMIT = 16
-"""Pods in an entry of `status.failures`."""
+"""Most pods in an entry of `status.failures`."""
 
 ERROR_CODES_LIMIT = 32
-"""Codes in `status.progress.errors`; the most frequent stay."""
+"""Most codes in `status.progress.errors`; the most frequent are kept."""
 
 INTERVALS_LIMIT = 524_288
 """Length of a set of shards as intervals. A plan has at most 100,000 shards, and the worst set of them
@@ -41,16 +41,17 @@ INTERVALS_LIMIT = 524_288
 """
 
 ENDED_LIMIT = 262_144
-"""Length of `status.attempts.ended`: one entry of about 17 characters for each open shard with a pod that
-ended. Open are at most as many shards as there can be workers (10,000), for Kubernetes starts the lowest.
+"""Length of `status.attempts.ended`: about 17 characters for each open shard with a pod that ended.
+Kubernetes starts the lowest indexes first, so at most as many shards are open as there can be workers
+(10,000).
 """
 
 REASONS_LIMIT = 32
-"""Reasons in `status.attempts.reasons`; the most frequent stay."""
+"""Most reasons in `status.attempts.reasons`; the most frequent are kept."""
 
 
 class Phase(StrEnum):
-    """Where a job stands. Succeeded and Failed are final."""
+    """The phase of a job. Succeeded and Failed are final."""
 
     PENDING = "Pending"
     PLANNING = "Planning"
@@ -62,7 +63,7 @@ class Phase(StrEnum):
 
     @property
     def final(self) -> bool:
-        """True when nothing will happen any more."""
+        """True if nothing will happen any more."""
         return self in (Phase.SUCCEEDED, Phase.FAILED)
 
 
@@ -80,7 +81,7 @@ class Condition(Part):
     reason: Word = Field(description="One word for programs.")
     message: Message = Field(description="A sentence for people, with what to do next.")
     observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that it speaks of."
+        default=None, description="Generation of the spec that the condition is about."
     )
     last_transition_time: datetime = Field(description="When status last changed.")
 
@@ -92,11 +93,11 @@ class PlanSummary(Part):
     documents: int = Field(description="Documents of the source.")
     documents_exact: bool = Field(default=True, description="False: documents is an estimate.")
     skipped_files: int = Field(
-        default=0, description="Files and folders below the source that are not read, and no documents."
+        default=0, description="Number of files and folders below the source that are not read as documents."
     )
     skipped: Annotated[str, _at_most(SKIPPED_CHARACTERS)] | None = Field(
         default=None,
-        description="The first of them, with the reasons. The plan at the destination names them all.",
+        description="The first of them, with the reasons. The plan at the destination lists all of them.",
     )
     files: int = Field(default=0, description="Files of the source.")
     bytes: int = Field(default=0, description="Size of the source in bytes.")
@@ -110,7 +111,7 @@ class Shards(Part):
     total: int = Field(default=0, description="All of them.")
     succeeded: int = Field(default=0, description="Complete at the destination.")
     failed: int = Field(
-        default=0, description="Abandoned: they had all their attempts, or their data can't be read."
+        default=0, description="Abandoned, because all their attempts failed or their data can't be read."
     )
     running: int = Field(default=0, description="With a worker that runs.")
     pending: int = Field(default=0, description="Waiting for a worker.")
@@ -118,7 +119,7 @@ class Shards(Part):
 
 
 class Progress(Part):
-    """How far the job is. Counts never go backwards while it runs, and are exact when it has ended."""
+    """How far the job is. Counts never fall while it runs, and are exact when it has ended."""
 
     documents: int = Field(default=0, description="Documents rephrased with every prompt.")
     documents_planned: int = Field(default=0, description="Documents of the source.")
@@ -126,16 +127,18 @@ class Progress(Part):
     samples_text: int = Field(default=0, description="Outputs with text.")
     samples_error: int = Field(default=0, description="Outputs that are an error instead.")
     prompt_tokens: int = Field(default=0, description="Tokens read by the model.")
-    cached_prompt_tokens: int = Field(default=0, description="Of those, tokens whose KV cache was at hand.")
+    cached_prompt_tokens: int = Field(
+        default=0, description="Of those, tokens that came from the prefix cache."
+    )
     output_tokens: int = Field(default=0, description="Tokens written by the model.")
     errors: dict[str, int] = Field(
         default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
     )
-    ratio: float = Field(default=0.0, description="Share of the samples that are done, 0 to 1.")
-    percent: Word = Field(default="", description="ratio for kubectl get.")
+    ratio: float = Field(default=0.0, description="Share of the samples that are finished, 0 to 1.")
+    percent: Word = Field(default="", description="The ratio as a percentage, for kubectl get.")
     tokens_per_second: float | None = Field(
         default=None,
-        description="Output tokens per second of the running workers together; "
+        description="Output tokens per second of all running workers; "
         "when the job has ended, the mean over the time that it generated.",
     )
     tokens_per_second_per_gpu: float | None = Field(
@@ -151,13 +154,13 @@ class Progress(Part):
 
 
 class ShardFailure(Part):
-    """A shard whose worker failed, and why the last time."""
+    """A shard whose worker failed, and why it failed the last time."""
 
     shard: int = Field(description="Number of the shard.")
     attempts: int = Field(description="Failed attempts, counted across suspensions.")
-    failed: bool = Field(default=False, description="True: the shard is abandoned.")
+    failed: bool = Field(default=False, description="True if the shard is abandoned.")
     reason: Word = Field(description="Reason of the last failure.")
-    message: Message = Field(description="What the worker said.")
+    message: Message = Field(description="The worker's message.")
     time: datetime = Field(description="When the last attempt ended.")
     pods: list[Word] = Field(
         default_factory=list,
@@ -222,19 +225,19 @@ class Generating(Part):
 
 
 class RephraseJobStatus(Part):
-    """What has become of the job."""
+    """The state of the job."""
 
-    phase: Phase | None = Field(default=None, description="Where the job stands.")
-    message: Message | None = Field(default=None, description="One sentence on it.")
+    phase: Phase | None = Field(default=None, description="The phase of the job.")
+    message: Message | None = Field(default=None, description="The state of the job in one sentence.")
     observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that was looked at."
+        default=None, description="Generation of the spec that the status is about."
     )
     start_time: datetime | None = Field(
         default=None, description="When planning began. From then on the recipe can't change."
     )
     completion_time: datetime | None = Field(default=None, description="When the job succeeded or failed.")
     worker_image: Annotated[str, _at_most(1024)] | None = Field(
-        default=None, description="Image of the job's pods; a job keeps it to its end."
+        default=None, description="Image of the job's pods, which a job keeps to its end."
     )
     contract_version: int = Field(
         default=1,
@@ -262,7 +265,7 @@ class RephraseJobStatus(Part):
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )
-    replicas: int = Field(default=0, description="Worker pods there are, for the scale subresource.")
+    replicas: int = Field(default=0, description="Number of worker pods, for the scale subresource.")
     selector: Annotated[str, _at_most(512)] | None = Field(
         default=None, description="Label selector of the worker pods, for the scale subresource."
     )

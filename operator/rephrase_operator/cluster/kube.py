@@ -1,7 +1,7 @@
-"""The Kubernetes API as far as the operator uses it: requests in plain JSON.
+"""The part of the Kubernetes API that the operator uses: requests in plain JSON.
 
-The official asynchronous client sends them: authentication, TLS and token rotation are its own. Objects stay
-plain data, because models of a hundred thousand pods would take gigabytes.
+The official asynchronous client sends them, and takes care of authentication, TLS and token rotation. Objects
+stay plain data, because client models of a hundred thousand pods would take gigabytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 _WRITES = ("POST", "PUT", "PATCH")
 _TIMEOUT_SECONDS = 30
 _WATCH_SECONDS = 60
-"""How long the API server keeps a watch open: also how old a silent connection can get unnoticed."""
+"""How long the API server keeps a watch open. A connection that is dead stays unnoticed for at most this
+long.
+"""
 
 
 class ApiError(Exception):
@@ -46,7 +48,7 @@ class ApiError(Exception):
 
     @property
     def refused(self) -> bool:
-        """True when trying the same again is pointless until somebody changes something."""
+        """True if the same request will fail again until somebody changes something."""
         return self.status in (400, 403, 422)
 
     @property
@@ -92,7 +94,9 @@ class Kube:
         body: Any = None,
         content_type: str = JSON,
     ) -> Any:
-        """One request; returns the decoded answer. Raises ApiError, aiohttp's errors when nobody answers."""
+        """Send a request and return the decoded answer. Raises ApiError, or aiohttp's errors without an
+        answer.
+        """
         asked: dict[str, Any] = {"fieldManager": NAME} if method in _WRITES else {}
         response = await self._send(
             method, path, asked | dict(query or {}), body, content_type, _TIMEOUT_SECONDS
@@ -110,7 +114,7 @@ class Kube:
             if response.status >= 300:
                 raise _error(response, await response.read())
             rest = b""
-            # By hand: the stream's own readline refuses lines as long as a big object's.
+            # The lines are cut here, because the stream's own readline refuses lines as long as a big object.
             async for chunk in response.response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in filter(None, lines):
@@ -155,7 +159,7 @@ def _error(response: Any, text: bytes) -> ApiError:
         causes = [cause.get("reason") or "" for cause in (status.get("details") or {}).get("causes") or ()]
         return ApiError(response.status, status.get("reason") or "", status.get("message") or "", causes)
     except (ValueError, AttributeError):
-        # A proxy in front of the API server answers in HTML.
+        # A proxy in front of the API server may answer with HTML.
         return ApiError(response.status, response.reason or "", text[:200].decode("utf-8", "replace"))
 
 

@@ -1,4 +1,4 @@
-"""One leader at a time, by a Lease. Work starts once it is won and the process ends when it is lost.
+"""One leader at a time, by a Lease. Work starts when the Lease is won, and the process ends when it is lost.
 
 The protocol is client-go's: whoever holds the Lease renews it, and the others take it when its content
 has not changed for as long as it says, by their own clocks. (The client's own election fails on its own
@@ -30,7 +30,7 @@ ROUNDS = 5
 
 
 class LeadershipLostError(Exception):
-    """Somebody else may be leading: whatever this process does now, it does beside a new leader."""
+    """Another process may be the leader now, so this one must stop working at once."""
 
 
 class Lease:
@@ -56,11 +56,11 @@ class Lease:
         self.seconds = seconds
         self.trouble = ""
         """What keeps this process from taking or renewing the Lease, if it is not that somebody holds it."""
-        # Two processes of one pod name must not both believe that they hold it.
+        # Two processes with the same pod name must not both believe that they hold the Lease.
         self.identity = f"{identity}_{uuid.uuid4().hex[:12]}"
 
     async def hold(self) -> bool:
-        """Take or renew the Lease; False when somebody else holds it, or when that is not possible."""
+        """Take or renew the Lease. False if another process holds it, or if that is not possible."""
         trouble = ""
         try:
             return await self._hold()
@@ -77,7 +77,7 @@ class Lease:
         return False
 
     async def release(self) -> None:
-        """Give it up, so that the next leader need not wait for it to expire."""
+        """Give the Lease up, so that the next leader need not wait until it expires."""
         try:
             lease = await self._kube.request("GET", kube.leases(self._namespace, LEASE_NAME))
             if (lease.get("spec") or {}).get("holderIdentity") == self.identity:
@@ -109,8 +109,8 @@ class Lease:
         spec = lease.get("spec") or {}
         if self._is_held_by_another(spec):
             return False
-        # The resourceVersion goes with it. So who holds it need not read it before: had somebody taken it
-        # meanwhile, the write would be refused.
+        # The resourceVersion that is known is sent too. So the holder need not read the Lease before each
+        # renewal: if another process had taken it meanwhile, the write would be refused.
         self._held = await self._kube.request("PUT", path, body=lease | {"spec": self._renewed(spec)})
         return True
 
@@ -177,7 +177,7 @@ def _lost(lease: Lease) -> str:
 
 
 async def _renew(lease: Lease) -> None:
-    """Renew until that has not worked for two thirds of the Lease's time, also when nobody answers."""
+    """Renew the Lease. Returns when it could not be renewed for two thirds of its time."""
     clock = asyncio.get_running_loop().time
     renewed, wait = clock(), lease.seconds / RENEWALS
     with suppress(TimeoutError):

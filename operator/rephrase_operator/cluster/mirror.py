@@ -1,7 +1,7 @@
-"""A mirror of the Jobs, or the pods, that carry our label: list in pages, watch, project, tell what changed.
+"""A mirror of the Jobs, or the pods, with our label: it lists, watches, projects, and tells what changed.
 
-kopf would list and watch every pod of the cluster to pick out ours. Here the API server picks, and each
-object is reduced to a view the moment it arrives.
+kopf would list and watch every pod of the cluster to find ours. Here the API server selects them, and each
+object is reduced to a view when it arrives.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GONE = 410
 
 
 class View(Protocol):
-    """What every view has."""
+    """The fields that every view has."""
 
     @property
     def namespace(self) -> str: ...  # noqa: D102
@@ -62,14 +62,14 @@ class Mirror(Generic[V]):
         self.synced = asyncio.Event()
         """Set once everything has been listed."""
         self.last_contact = time.monotonic()
-        """When the API server was last heard of (monotonic seconds)."""
+        """When the API server last answered (monotonic seconds)."""
 
     def of(self, key: Key) -> Iterable[V]:
         """The views that belong to a RephraseJob."""
         return self._views.get(key, {}).values()
 
     def remember(self, raw: Mapping[str, Any]) -> None:
-        """Take in what the API server answered to a write, before the watch tells."""
+        """Take over the API server's answer to a write, before the watch reports it."""
         self._put(self._project(raw))
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ class Mirror(Generic[V]):
                 level = logging.INFO if error.status == GONE else logging.WARNING
                 log.log(level, "listing %s anew: %s", self._path, error)
             except kube.UNREACHABLE as error:
-                log.warning("lost touch with %s, trying again: %s", self._path, kube.plainly(error))
+                log.warning("the watch of %s broke off, trying again: %s", self._path, kube.plainly(error))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self) -> str:
@@ -145,5 +145,5 @@ class Mirror(Generic[V]):
 
 
 def older(new: str, known: str) -> bool:
-    """Whether a version of an object precedes the one that is known. They are numbers (KEP-5504)."""
+    """Whether a version of an object is older than the known one. Versions are numbers (KEP-5504)."""
     return new.isdigit() and known.isdigit() and int(new) < int(known)

@@ -1,11 +1,12 @@
-"""What pods that ended have said, taken into the status once.
+"""Adds the reports of ended pods to the account in the status, each of them once.
 
-Pods vanish: they are garbage collected, their nodes die, suspending deletes them. So what a finished
-shard's pod said is added to the account in the status the first time it is seen, and the account
-remembers which shards are in it.
+Pods vanish: they are garbage collected, their nodes die, suspending deletes them. So the report of a finished
+shard's pod is added to the account in the status the first time that it is seen, and the account remembers
+which shards are in it.
 
-A shard's report speaks of the whole shard, whoever committed its samples. Rates need what a pod made
-itself, over its own seconds: a pod that finishes what another one had begun would look many times as fast.
+A report covers the whole shard, including samples that earlier pods committed. Rates need what a pod made
+itself, over its own seconds. Otherwise a pod that finishes what another one has begun would look many times
+as fast.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ COUNTS = (
 
 
 EXPLANATION_LIMIT = 1024
-"""Characters of what a worker says of its failure: the status holds many of them."""
+"""Most characters of a worker's message about its failure. The status holds many such messages."""
 
 REASON_LIMIT = 64
-"""Characters of a kubelet's reason."""
+"""Most characters of a kubelet's reason."""
 
 
 def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodView]) -> FinishedShards:
@@ -69,14 +70,14 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
 
 
 def _add_own(sums: dict[str, float], pod: PodView, report: ShardReport | None) -> None:
-    """Add what a pod made itself and the time that it took: both or, when it never ran, neither."""
+    """Add what a pod made itself and the time that it took. Adds neither if the pod never ran."""
     if pod.started and pod.ended:
         sums["worker_seconds"] += max(0.0, (pod.ended - pod.started).total_seconds())
         sums["generated_tokens"] += report.generated_tokens if report is not None else 0
 
 
 def explain(pod: PodView) -> tuple[str, str]:
-    """Why a pod failed: what its worker said, else what Kubernetes says."""
+    """Why a pod failed: its worker's report or, without one, what Kubernetes says."""
     failure = read_failure(pod.termination)
     if failure is not None:
         return str(failure.reason), failure.message[:EXPLANATION_LIMIT]
@@ -86,5 +87,5 @@ def explain(pod: PodView) -> tuple[str, str]:
     code = "without an exit code" if pod.exit_code is None else f"with exit code {pod.exit_code}"
     return (
         reason,
-        f"The worker ended {code} ({reason}). What it had committed is kept; see its log: {pod.name}.",
+        f"The worker ended {code} ({reason}). Its commits are kept; see its log: {pod.name}.",
     )

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 
 class Intervals:
-    """An immutable set of numbers, kept as its runs: 100,000 shards are usually a handful of them."""
+    """An immutable set of numbers, stored as runs: 100,000 shards are usually only a few runs."""
 
     __slots__ = ("_runs",)
 
@@ -17,7 +17,7 @@ class Intervals:
 
     @classmethod
     def parse(cls, text: str) -> Intervals:
-        """Read the notation. Raises ValueError when it is something else."""
+        """Parse the notation. Raises ValueError for anything else."""
         found = cls()
         pieces = (piece.partition("-") for piece in text.split(",") if piece)
         found._runs = _merge((int(first), int(last) if dash else int(first)) for first, dash, last in pieces)

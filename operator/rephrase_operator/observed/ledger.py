@@ -1,11 +1,11 @@
-"""Which pods that ended without success have been counted: each once, however often it is seen.
+"""Remembers which failed pods have been counted, so that each counts once, however often it is seen.
 
-Pods stay visible for hours after they have ended, and then vanish at any time. So the status remembers, for
-every open shard, when its last pod ended; what ended later is new. Times have no fractions: the number of
-pods that ended at that very second is kept as well.
+Pods stay visible for hours after they have ended, and then vanish at any time. So the status remembers for
+every open shard when its last pod ended. A pod that ended later is new. Kubernetes' times have no fractions
+of a second, so the number of pods that ended in that second is kept as well.
 
-Shards that are finished or abandoned need no entry, because none of their pods is looked at again. That is
-what keeps the ledger as small as the number of workers, however many shards there are.
+Shards that are finished or abandoned need no entry, because their pods are not looked at again. So the ledger
+is as small as the number of workers, however many shards there are.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rephrase_operator.observed.views import PodView
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What has become of a shard's pods so far."""
+    """What has happened to a shard's pods so far."""
 
     attempts: int
     """Attempts that failed."""
     last: datetime
     """When the last pod ended."""
     together: int = 1
-    """Pods that ended at that second."""
+    """Number of pods that ended in that second."""
 
 
 Ledger = dict[int, Ended]
@@ -35,7 +35,7 @@ Ledger = dict[int, Ended]
 
 
 def parse(text: str) -> Ledger:
-    """Read `7:2@6957a3c0*2,9:0@6957a3d1`. Raises ValueError when it is something else."""
+    """Parse `7:2@6957a3c0*2,9:0@6957a3d1`. Raises ValueError for anything else."""
     found: Ledger = {}
     for entry in filter(None, text.split(",")):
         shard, _, rest = entry.partition(":")
@@ -61,14 +61,14 @@ def render(ledger: Ledger, limit: int) -> str:
 
 
 def end_of(pod: PodView) -> datetime:
-    """When a pod ended, as far as Kubernetes says."""
+    """When a pod ended, according to Kubernetes."""
     return (pod.ended or pod.created).replace(microsecond=0)
 
 
 def take(ledger: Ledger, pods: Iterable[PodView], settled: Intervals) -> tuple[Ledger, tuple[PodView, ...]]:
-    """The ledger with every pod that ended without success, and those among them that are new.
+    """The ledger with every pod that ended without success, and the new ones among these pods.
 
-    Pods of `settled` shards were counted when these were open.
+    Pods of `settled` shards were counted while these shards were open.
     """
     taken, fresh = dict(ledger), []
     by_end: dict[tuple[int, datetime], list[PodView]] = {}

@@ -1,8 +1,9 @@
-"""How far a job is: the account of its finished shards, and what the others' workers say.
+"""How far a job is: the account of its finished shards, plus the reports of the workers on the others.
 
-Rates come from the workers, so neither a restart of the operator nor a suspension bends them. The time left
-is the samples left, at the tokens that a sample took so far, at the mean pace of a worker so far, by the
-workers that run now: the rate of the moment says nothing while an engine starts or drains.
+Rates come from the workers, so neither a restart of the operator nor a suspension changes them. The time left
+is the number of samples left, times the mean tokens of a sample so far, divided by the mean pace of a worker
+so far and by the number of running workers. The current rate would not do: it says nothing while an engine
+starts or drains.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rephrase_operator.observed.views import LiveReport, PodView, read_report
 from rephrase_worker.spec import FinalReport, ShardReport
 
 STALE = timedelta(seconds=30)
-"""A rate older than this is no rate any more: the worker does not answer."""
+"""A rate older than this is ignored, because the worker does not answer any more."""
 
 _ALL_COUNTS = ("documents", *COUNTS)
 
@@ -38,7 +39,8 @@ def live_progress(
 ) -> Progress:
     """Progress while the job generates. `gpus` is the number per worker, 0 on CPUs.
 
-    Counts never go back: a shard whose worker was killed reports less until its successor has caught up.
+    Counts never fall. After a worker was killed, its shard reports less until the next worker has caught up;
+    the older count is shown meanwhile.
     """
     inside = Intervals.parse(account.shards)
     pods = list(pods)
@@ -50,7 +52,7 @@ def live_progress(
         for name in COUNTS:
             totals[name] += getattr(report, name)
         errors.update(report.errors)
-    # Complete, but their pods were gone before they were read: finalizing counts them exactly.
+    # These are complete, but their pods were gone before they were read. Finalizing counts them exactly.
     unread = [shard for shard in complete if shard not in inside and shard not in open_shards]
     share = len(unread) / max(plan.shards, 1)
     totals["documents"] += round(plan.documents * share)
@@ -64,7 +66,7 @@ def live_progress(
     samples = totals["samples_text"] + totals["samples_error"]
     ratio = min(1.0, samples / samples_planned) if samples_planned else 0.0
     if len(complete) < plan.shards:
-        ratio = min(ratio, 0.999)  # An estimated plan must not say that all is done.
+        ratio = min(ratio, 0.999)  # An estimate must not reach 100% before the job is done.
 
     running = [pod for pod in pods if pod.running]
     fresh = [reports[pod.uid] for pod in running if pod.uid in reports and now - reports[pod.uid].at < STALE]
@@ -90,9 +92,9 @@ def live_progress(
 
 
 def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
-    """Output tokens per second of one worker, over all the time that workers have spent; 0 when unknown.
+    """Output tokens per second of one worker, over all the time that workers have spent; 0 if unknown.
 
-    Pods that have ended count with their start-up, which the pods to come will need too.
+    The start-up of ended pods is included, because future pods need it too.
     """
     if not fresh:
         return 0.0
@@ -102,7 +104,7 @@ def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
 
 
 def idle_progress(before: Progress | None) -> Progress | None:
-    """Progress while nothing generates: the counts stay, the rates go."""
+    """Progress while nothing generates: counts stay, and rates are unset."""
     if before is None:
         return None
     gone = {"tokens_per_second": None, "tokens_per_second_per_gpu": None, "eta": None, "eta_seconds": None}
@@ -120,9 +122,9 @@ def final_progress(
 ) -> Progress:
     """Progress when the job has ended: the finalizer's exact counts, and the mean rates.
 
-    The rates are of tokens that are in the dataset and that this job's own pods have generated. The dataset
-    may hold more, since a job that is applied again finds what the earlier one had made, and the pods may
-    have generated more, since a killed one loses what it had not committed.
+    The rates use tokens that are in the dataset and that this job's own pods have generated. The dataset can
+    hold more, because a job that is applied again finds what the earlier one made. The pods can have
+    generated more, because a killed pod loses what it has not committed.
     """
     planned = report.samples_text + report.samples_error + report.samples_missing
     ratio = (report.samples_text + report.samples_error) / planned if planned else 1.0
@@ -179,7 +181,8 @@ def _latest(
 ) -> dict[int, ShardReport]:
     """The most advanced report of every shard that is not in the account.
 
-    A pod that was just started has not read yet what its predecessor committed; both may run at once.
+    Two pods of a shard can run at once, and one that has just started has not read yet what the other
+    committed.
     """
     best: dict[int, ShardReport] = {}
     for pod in pods:

@@ -1,4 +1,4 @@
-"""Whether a step's pods run and, when they don't, what the scheduler and the kubelet say: in one sentence."""
+"""Says in one sentence whether a step's pods run and, if they don't, what scheduler and kubelet say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rephrase_operator.api.conditions import ConditionReason
 from rephrase_operator.observed.views import JobView, PodView
 
 PATIENCE = timedelta(minutes=1)
-"""How long a Job may take to make its pods before it is called trouble."""
+"""If a Job takes longer than this to make its pods, that is reported as a problem."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Rea
         message = f"{_workers(len(pending))} starting."
         return Readiness(False, ConditionReason.WORKERS_STARTING, message)
     if pods or child is None or child.start_time is None:
-        # Between two pods: a retry waits for its backoff, or the Job has just been made.
+        # There is no pod at the moment: a retry waits for its backoff, or the Job has just been made.
         return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
     if now - child.start_time < PATIENCE:
         return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")

@@ -1,6 +1,6 @@
-"""What the operator has seen: Jobs, pods and the ConfigMap, projected on arrival to the fields that are used.
+"""What the operator has seen: Jobs, pods and the ConfigMap, reduced on arrival to the fields that are used.
 
-As API objects a hundred thousand pods take gigabytes, like this a tenth of that. Times are aware datetimes.
+A hundred thousand pods take gigabytes as API objects, and a tenth of that as views. Times have a time zone.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LABEL_JOB = f"{api.GROUP}/job"
 LABEL_STEP = f"{api.GROUP}/step"
 LABEL_UID = f"{api.GROUP}/job-uid"
 CONTAINER = "worker"
-"""Name of the container that matters in a pod of ours."""
+"""Name of the worker's container in our pods."""
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 ANNOTATION_HASH = f"{api.GROUP}/workers-hash"
 ANNOTATION_GPUS = f"{api.GROUP}/gpus-per-worker"
 
 MOST = 10**13
-"""The largest number in a report. A hundred thousand of them still fit into 64 bits."""
+"""The largest number that a report may hold. The sum of a hundred thousand of them fits into 64 bits."""
 
 Raw = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ class JobObject:
     created: datetime
     deleting: bool
     spec: api.RephraseJobSpec | None
-    """None when it can't be read; `problem` says why."""
+    """None if it can't be read; `problem` says why."""
     problem: str
     status: RephraseJobStatus
 
@@ -103,14 +103,14 @@ class PodView:
     index: int | None = None
     phase: str = "Pending"
     gone_by: datetime | None = None
-    """Until when it may finish, once it was told to stop."""
+    """When its grace period ends, if it was told to stop."""
     ip: str = ""
     created: datetime
     started: datetime | None = None
     ended: datetime | None = None
     exit_code: int | None = None
     disrupted: bool = False
-    """Kubernetes took the pod away (preemption, drain, lost node): not the worker's failure."""
+    """Kubernetes removed the pod (preemption, drain, lost node), so it is not the worker's failure."""
     trouble: str = ""
     """Why it does not start, as the kubelet or the scheduler says: ImagePullBackOff, Unschedulable, ..."""
     trouble_message: str = ""
@@ -137,8 +137,8 @@ class PodView:
 
     @property
     def counts_as_failure(self) -> bool:
-        """True when it failed by its own doing: a preemption, a worker told to stop and a pod that was taken
-        away before it had started don't count.
+        """True if the worker itself failed. A preemption, a worker that was told to stop, and a pod that was
+        removed before it started don't count.
         """
         spared = self.disrupted or self.exit_code == ExitCode.PREEMPTED
         return self.phase == "Failed" and not spared and not (self.deleting and self.started is None)
@@ -155,7 +155,7 @@ class ConfigView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReport:
-    """What a running worker said when it was last asked."""
+    """What a running worker reported when it was last asked."""
 
     report: ShardReport
     at: datetime
@@ -166,15 +166,15 @@ class Observed:
     """Everything around one RephraseJob."""
 
     jobs: Mapping[str, JobView] = field(default_factory=dict)
-    """By step, whoever owns them."""
+    """By step, also those that another object owns."""
     pods: tuple[PodView, ...] = ()
     config: ConfigView | None = None
     reports: Mapping[str, LiveReport] = field(default_factory=dict)
     """By pod UID."""
     taken: frozenset[str] = frozenset()
-    """Names of children that exist but are not ours."""
+    """Names of children that exist but belong to something else."""
     refused: str = ""
-    """What the API server had against the last thing that was tried."""
+    """Why the API server refused the last action."""
     namespace_ends: bool = False
     """The namespace is being deleted."""
 
@@ -190,7 +190,7 @@ def time_of(text: str | None) -> datetime | None:
 
 
 def view_rephrase_job(raw: Raw) -> JobObject:
-    """Project a RephraseJob. A spec that can't be read becomes a `problem`, not an error."""
+    """The view of a RephraseJob. A spec that can't be read becomes a `problem` and raises nothing."""
     meta = raw["metadata"]
     spec, problem = None, ""
     try:
@@ -215,7 +215,7 @@ def view_rephrase_job(raw: Raw) -> JobObject:
 
 
 def view_job(raw: Raw) -> JobView:
-    """Project a Job."""
+    """The view of a Job."""
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     over = {found["type"]: found for found in status.get("conditions") or () if found.get("status") == "True"}
@@ -245,11 +245,11 @@ def view_job(raw: Raw) -> JobView:
 
 
 def view_pod(raw: Raw) -> PodView:
-    """Project a pod."""
+    """The view of a pod."""
     meta, status = raw["metadata"], raw.get("status") or {}
     labels = meta.get("labels") or {}
     containers = {found["name"]: found for found in status.get("containerStatuses") or ()}
-    state = containers.get(CONTAINER, {}).get("state") or {}  # Others were injected, as a mesh does.
+    state = containers.get(CONTAINER, {}).get("state") or {}  # Others were injected (a mesh).
     terminated, running, waiting = (state.get(name) or {} for name in ("terminated", "running", "waiting"))
     held = {found["type"]: found for found in status.get("conditions") or ()}
     trouble, message = _trouble(waiting, held.get("PodScheduled", {}))
@@ -279,7 +279,7 @@ def view_pod(raw: Raw) -> PodView:
 
 
 def view_config(raw: Raw, recipe_key: str, engine_key: str) -> ConfigView:
-    """Project the ConfigMap."""
+    """The view of the ConfigMap."""
     data = raw.get("data") or {}
     return ConfigView(
         owner_uid=_owner(raw["metadata"]), recipe=data.get(recipe_key, ""), engine=data.get(engine_key, "")
@@ -289,8 +289,8 @@ def view_config(raw: Raw, recipe_key: str, engine_key: str) -> ConfigView:
 def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -> Any:
     """A worker's termination message as a report of this kind; None when it is something else.
 
-    Containers write what they like there, and a worker that was killed early wrote nothing. A worker may be
-    newer than this operator: fields that it added are passed over, and a reason that it added is kept in the
+    A container can write anything there, and a worker that was killed early has written nothing. A worker can
+    be newer than this operator: fields that it added are ignored, and a reason that it added is kept in the
     message.
     """
     try:
@@ -307,14 +307,14 @@ def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -
 
 
 def _is_credible(value: Any) -> bool:
-    """False for numbers that no worker counts: a sum of them would not fit into a status."""
+    """False for numbers that no worker can count. Their sum would not fit into a status."""
     if isinstance(value, dict):
         return all(_is_credible(inner) for inner in value.values())
     return not isinstance(value, int | float) or 0 <= value <= MOST
 
 
 def read_failure(text: str) -> Failure | None:
-    """The failure that a worker's termination message tells of, whichever command it ran."""
+    """The failure in a worker's termination message, whichever command it ran."""
     for kind in (ShardReport, PlanReport, FinalReport):
         report = read_report(kind, text)
         if report is not None:
@@ -324,7 +324,7 @@ def read_failure(text: str) -> Failure | None:
 
 
 def _number(text: str | None) -> int | None:
-    """A number in a label or an annotation: whoever may make a pod or a Job writes there what he likes."""
+    """A number in a label or an annotation. Anybody who may create pods or Jobs can write anything there."""
     return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 

@@ -1,9 +1,9 @@
 """Policy: a shard is abandoned when `failurePolicy.maxAttemptsPerShard` attempts at it have failed.
 
-The operator counts for itself, because suspending a Job makes Kubernetes forget its own count. What the
-count is valid for stands beside it in the status: the Job whose pods were counted, and the engine's settings
-that they ran with. Other settings or another Job mean another chance for every shard. That is seen by
-comparing status and cluster, so it can't be lost between an action and the write of the status.
+The operator has a count of its own, because suspending a Job makes Kubernetes reset its count. The status
+also holds what the count is valid for: the Job whose pods were counted, and the engine's settings that they
+ran with. With other settings or another Job, every shard gets all its attempts again. That follows from
+comparing the status with the cluster, so it can't be lost between an action and the write of the status.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Attempts:
     attempts: ShardAttempts
     """For the status."""
     failures: list[ShardFailure]
-    """For the status: the worst shards with the reason of their last failure."""
+    """For the status: the shards with the most attempts, and the reason of their last failure."""
     ended: tuple[PodView, ...]
     """Pods that ended without success and were not counted before."""
     failed_indexes: Intervals
     """Shards that Kubernetes has failed: they are never tried again."""
     exhausted: Intervals
-    """Open shards that had all their attempts, and no pod of which runs. Kubernetes may not know that."""
+    """Open shards that have used all their attempts and have no running pod. Kubernetes may not know that."""
 
 
 def judge(
@@ -55,7 +55,7 @@ def judge(
     pods: Sequence[PodView],
     succeeded: Intervals,
 ) -> Attempts:
-    """Count the attempts. `engine` is the text of the engine's settings that pods find when they start."""
+    """Count the attempts. `engine` is the text of the engine's settings that starting pods read."""
     known = _current(status.attempts or ShardAttempts(), child, engine)
     failures = {failure.shard: failure for failure in status.failures}
     if status.attempts is not None and _differ(status.attempts, known):
@@ -99,21 +99,22 @@ def judge(
 
 
 def marked(failures: Iterable[ShardFailure], abandoned: Intervals) -> list[ShardFailure]:
-    """The failures to show, with those of abandoned shards marked; these stay first, then the most tried."""
+    """The failures to show: those of abandoned shards first, then those with the most attempts."""
     shown = [failure.model_copy(update={"failed": failure.shard in abandoned}) for failure in failures]
     worst = sorted(shown, key=lambda failure: (not failure.failed, -failure.attempts, failure.shard))
     return sorted(worst[:FAILURES_LIMIT], key=lambda failure: failure.shard)
 
 
 def _current(known: ShardAttempts, child: JobView | None, engine: str) -> ShardAttempts:
-    """The counts as far as they are valid for this Job and these settings."""
+    """The counts that are valid for this Job and these settings."""
     if child is not None and child.uid != known.job:
-        # Pods of the earlier Job are not looked at any more.
+        # Pods of the earlier Job no longer matter.
         known = known.model_copy(update={"job": child.uid, "ended": "", "abandoned": ""})
     digest = hashlib.sha256(engine.encode()).hexdigest()[:16] if engine else known.engine
     if digest == known.engine:
         return known
-    # The ends stay, so that the same pods are not counted again; so does what Kubernetes has failed.
+    # The times at which pods ended are kept, so that the same pods are not counted again. Shards that
+    # Kubernetes has failed are kept too.
     counts = {shard: replace(count, attempts=0) for shard, count in ledger.parse(known.ended).items()}
     return known.model_copy(update={"engine": digest, "ended": ledger.render(counts, ENDED_LIMIT)})
 

@@ -1,7 +1,7 @@
-"""The objects that a RephraseJob owns: one ConfigMap and one Job a step, as manifests.
+"""The objects that a RephraseJob owns, as manifests: a ConfigMap, and a Job for each step.
 
-Pods name their command in full and talk to nobody: what a worker has to say goes through /progress and
-the termination message, so it gets no token.
+Pods name their command in full. They report through /progress and the termination message and never call the
+API server, so they get no token.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ CONFIG_FOLDER = "/etc/rephrase"
 TERMINATION_PATH = "/dev/termination-log"
 
 _COMMIT_SECONDS = 10
-"""Left of the pod's grace period for the last commit, after requests in flight had theirs."""
+"""Seconds of the pod's grace period that are left for the last commit, after the requests in flight."""
 
 _STEP_ATTEMPTS = 4
-"""Attempts at planning and finalizing. Neither needs a GPU; what fails for good says so by its exit code."""
+"""Attempts at planning and finalizing. Neither needs a GPU. A permanent failure has an exit code that says
+so.
+"""
 
 
 def child_name(job: str, step: Step) -> str:
@@ -86,7 +88,7 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, L
 
 
 def config_map(job: JobObject, files: Mapping[str, str]) -> dict[str, Any]:
-    """The ConfigMap that travels to every pod, with these files."""
+    """The ConfigMap that every pod mounts, with these files."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -120,7 +122,7 @@ def generate_job(
         "template": template,
     }
     if policy.max_failed_shards is not None:
-        # The API server refuses more than there are indexes.
+        # The API server refuses a number above that of the indexes.
         frozen["maxFailedIndexes"] = min(policy.max_failed_shards, shards)
     metadata = _metadata(job, child_name(job.name, Step.GENERATE), Step.GENERATE)
     metadata["annotations"] = {
@@ -155,7 +157,7 @@ def _single(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step:
 
 
 def _failure_policy(*, data: str) -> dict[str, Any]:
-    """First match wins: neither a disruption nor a stop on request (exit code 75) is the worker's fault."""
+    """The first rule that matches applies. A disruption or a requested stop (exit code 75) is no failure."""
 
     def on(action: str, *codes: ExitCode) -> dict[str, Any]:
         return {"action": action, "onExitCodes": {"operator": "In", "values": sorted(codes)}}

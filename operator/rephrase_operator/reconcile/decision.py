@@ -1,4 +1,4 @@
-"""What a pass decides: things to do, the status to write, events to tell. Plain data for `controller`."""
+"""What a pass decides: actions, the status to write, and Events to post. Plain data for `controller`."""
 
 from __future__ import annotations
 
@@ -66,4 +66,5 @@ class Decision:
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
-    """Look again after so many seconds, even if nothing happens; None: only when something does."""
+    """Make another pass after this many seconds, even if nothing happens. None: only when something happens.
+    """

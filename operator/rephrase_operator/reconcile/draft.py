@@ -1,4 +1,4 @@
-"""The status and the actions of a pass while it is being worked out."""
+"""The status and the actions of a pass while they are being decided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rephrase_operator.settings import Settings
 
 
 class Draft:
-    """Collects what a pass decides. Nothing outside of it changes."""
+    """Collects what a pass decides. It changes nothing else."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Draft:
         self.status = self.status.model_copy(update=fields)
 
     def do(self, action: Action) -> None:
-        """Have something done; what it brings about is seen in a later pass."""
+        """Add an action. Its effect is seen in a later pass."""
         self._actions.append(action)
 
     def look_again(self, seconds: float) -> None:
-        """Ask for another pass at the latest after so many seconds."""
+        """Ask for another pass after this many seconds at the latest."""
         self._requeue = seconds if self._requeue is None else min(self._requeue, seconds)
 
     def condition(self, kind: ConditionType, holds: bool | None, reason: str, message: str) -> None:
@@ -77,7 +77,7 @@ class Draft:
         )
 
     def phase(self, phase: Phase, message: str) -> None:
-        """Set phase and message. Leaving Running ends the stretch of time in which the job generates."""
+        """Set phase and message. Leaving Running ends the current stretch of generating."""
         if phase is not Phase.RUNNING:
             self.generated_until(self.now)
             self.set(progress=idle_progress(self.status.progress))
@@ -121,13 +121,13 @@ class Draft:
         )
 
     def generating_since(self, moment: datetime) -> None:
-        """Workers run: a stretch of generating begins, unless one has begun already."""
+        """Note that workers run. A stretch of generating begins, unless one has begun already."""
         known = self.status.generating or Generating()
         if known.since is None:
             self.set(generating=known.model_copy(update={"since": moment}))
 
     def generated_until(self, moment: datetime) -> None:
-        """The present stretch of generating ends, if there is one."""
+        """End the current stretch of generating, if there is one."""
         known = self.status.generating
         if known is not None and known.since is not None:
             length = (moment - known.since).total_seconds()

@@ -1,7 +1,7 @@
 """Policy: a job is suspended when more than `failurePolicy.maxErrorRatio` of its samples are errors.
 
-The share that was reached is kept in the status and does not fall again, because the errors are in the
-dataset: the job goes on when the limit is raised above it.
+The share that was reached is kept in the status and never falls, because the errors stay in the dataset. The
+job goes on when the limit is raised above that share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ErrorBudget:
     """The verdict."""
 
     reached: float | None
-    """For the status: the share of errors that stopped the job; None while nothing does."""
+    """For the status: the share of errors that stopped the job; None while the job is not stopped."""
     message: str
 
     @property
@@ -35,7 +35,7 @@ class ErrorBudget:
 
 
 def judge(policy: FailurePolicy, reached: float | None, progress: Progress) -> ErrorBudget:
-    """Judge the samples so far. `reached` is what the status remembers."""
+    """Judge the samples so far. `reached` is the share that the status remembers."""
     ratio = round(error_ratio(progress), 6)
     enough = progress.documents >= policy.min_documents
     worst = ratio if reached is None else max(reached, ratio)

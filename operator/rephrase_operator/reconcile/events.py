@@ -1,6 +1,6 @@
-"""Events, the diary of a job: each tells of one transition between two statuses.
+"""Events: each reports one transition between two statuses.
 
-They follow from what the status says, so a restarted operator neither repeats nor forgets one.
+They follow from the statuses alone, so a restarted operator neither repeats nor forgets one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Phase, RephraseJobStatus
 
 MAX_SHARD_EVENTS = 5
-"""Failed attempts that one pass tells of, each in an event; one more event counts the others."""
+"""Failed attempts that get an event of their own in one pass. One more event counts the others."""
 
 _PHASE_EVENTS = {
     Phase.PLANNING: ConditionReason.PLANNING,

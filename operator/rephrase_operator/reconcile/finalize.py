@@ -1,4 +1,4 @@
-"""The step that finalizes: one pod adds everything up, and the job ends with what it has found."""
+"""The step that finalizes: one pod adds everything up, and its report ends the job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rephrase_worker.spec import FinalReport
 
 
 def finalize(draft: Draft) -> None:
-    """Bring the finalizer to its report, and the job to its end."""
+    """Run the finalizer until it reports, and end the job with its report."""
     make = partial(children.finalize_job, draft.job, draft.spec, draft.settings)
     this = SingleStep(Step.FINALIZE, FinalReport, make, Phase.FINALIZING, ConditionReason.FINALIZE_FAILED)
     report: FinalReport | None = single.run(draft, this)

@@ -19,7 +19,8 @@ from rephrase_operator.reconcile.draft import Draft
 from rephrase_worker.spec import ExitCode
 
 SETTLE = timedelta(seconds=10)
-"""How long a finished Job's pods may take to be seen: two watches don't wait for each other."""
+"""How long to wait for the pods of a finished Job to be seen. Jobs and pods come from two separate watches.
+"""
 
 _PARTIAL = ("FailedIndexes", "MaxFailedIndexesExceeded")
 """Why a Job failed though some of its shards are complete."""
@@ -27,7 +28,7 @@ _PARTIAL = ("FailedIndexes", "MaxFailedIndexesExceeded")
 
 @dataclass(frozen=True)
 class _Workers:
-    """What there is of the step, and how its shards stand."""
+    """What exists of the step, and the state of its shards."""
 
     plan: PlanSummary
     child: JobView | None
@@ -35,7 +36,7 @@ class _Workers:
     succeeded: Intervals
     abandoned: Intervals
     advanced: bool
-    """Shards were finished since the last pass."""
+    """Whether shards were finished since the last pass."""
 
 
 def generate(draft: Draft) -> None:
@@ -56,13 +57,13 @@ def generate(draft: Draft) -> None:
 
 
 def hold_engine(draft: Draft) -> bool:
-    """True while the engine's settings have to wait: they ask for other GPUs than the workers' pods have."""
+    """True while new engine settings have to wait, because they need another number of GPUs per pod."""
     child = draft.seen.jobs.get(Step.GENERATE)
     return child is not None and child.gpus != draft.spec.engine.gpus
 
 
 def _account(draft: Draft, plan: PlanSummary) -> _Workers:
-    """Take in what the pods say, and count which shards are complete and which are abandoned."""
+    """Read the pods' reports, and determine which shards are complete and which are abandoned."""
     child = draft.seen.jobs.get(Step.GENERATE)
     pods = draft.seen.of(Step.GENERATE, draft.job.uid)
     before = draft.status.account or FinishedShards()
@@ -72,7 +73,7 @@ def _account(draft: Draft, plan: PlanSummary) -> _Workers:
     counted = attempts.judge(draft.spec.failure_policy, draft.status, child, engine, pods, succeeded)
     account = fold(before, pods, counted.ended)
     abandoned = counted.failed_indexes
-    # Kubernetes forgets its count when a Job is suspended, and would try the exhausted ones again for ever.
+    # Kubernetes resets its count when a Job is suspended, and would try exhausted shards again for ever.
     if len(succeeded | abandoned | counted.exhausted) >= plan.shards:
         abandoned = abandoned | counted.exhausted
     live = tuple(pod for pod in pods if pod.live)
@@ -106,7 +107,7 @@ def _account(draft: Draft, plan: PlanSummary) -> _Workers:
 
 
 def _begin(draft: Draft, running: list[PodView], new: list[PodView]) -> None:
-    """Note since when workers run. Some may have run and ended (`new`) while nobody looked."""
+    """Note since when workers run. Those in `new` ran and ended between two passes."""
     begun = [pod.started or pod.created for pod in running]
     if not draft.spec.suspend:
         begun += [pod.started for pod in new if pod.started]
@@ -140,7 +141,7 @@ def _over_budget(draft: Draft) -> bool:
 
 
 def _ended(draft: Draft, workers: _Workers) -> bool:
-    """Go on to finalizing, or fail, when the Job has come to its end; returns whether it has."""
+    """If the Job has ended, go on to finalizing or fail. Returns whether it has ended."""
     plan, child = workers.plan, workers.child
     if child is None or child.deleting:
         return False
@@ -174,7 +175,7 @@ def _ended(draft: Draft, workers: _Workers) -> bool:
 
 
 def _failed_as_a_whole(draft: Draft, child: JobView, pods: tuple[PodView, ...], *, settled: bool) -> bool:
-    """Fail with the words of the worker whose exit code ended the Job; wait a moment until it is seen."""
+    """Fail with the message of the worker whose exit code ended the Job. Waits until its pod is seen."""
     fatal = [
         pod for pod in pods if pod.counts_as_failure and pod.exit_code in (ExitCode.USAGE, ExitCode.CONFIG)
     ]
@@ -189,7 +190,7 @@ def _failed_as_a_whole(draft: Draft, child: JobView, pods: tuple[PodView, ...], 
 
 
 def _align(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
-    """Make the Job, or bring it in line with the spec."""
+    """Make the Job, or adapt it to the spec."""
     child = workers.child
     wanted = children.generate_job(
         draft.job, draft.spec, draft.settings, shards=workers.plan.shards, suspended=stopped

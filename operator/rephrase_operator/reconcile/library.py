@@ -1,4 +1,4 @@
-"""The prompt library: one Markdown file a prompt, front matter first, then the template."""
+"""The prompt library: a Markdown file for each prompt, with front matter and the template."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LibraryPrompt:
 
 
 def parse(file_name: str, text: str) -> LibraryPrompt:
-    """Read one file of the library. Raises ValueError that says what is wrong with which file."""
+    """Read one file of the library. Raises ValueError with the file's name and what is wrong."""
     head, fence, template = text.removeprefix("---\n").partition("\n---\n")
     if not text.startswith("---\n") or not fence:
         raise ValueError(f"{file_name}: expected front matter between two lines of ---")

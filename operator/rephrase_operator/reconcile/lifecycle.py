@@ -1,11 +1,11 @@
-"""From what there is to what should be: one pure function of a RephraseJob, all around it, and the time.
+"""From what is to what should be: one pure function of a RephraseJob, everything around it, and the time.
 
-It is run on every event and on a timer, and every pass works out everything anew. A lost event, a restart or
-an edit in mid-flight changes nothing but the delay. The only memory is the status, written with the
+It runs on every event and on a timer, and every pass decides everything again. So a lost event, a restart or
+an edit in mid-flight only causes a delay. The only memory is the status, which is written with the
 resourceVersion that the pass has read.
 
-A job starts in two passes: the first one freezes the recipe by setting `status.startTime`, from then on
-the API server refuses changes, and only then children are made from it.
+A job starts in two passes. The first one freezes the recipe by setting `status.startTime`; from then on the
+API server refuses changes. Only the second one makes children from the recipe.
 """
 
 from __future__ import annotations
@@ -130,14 +130,14 @@ def _start(draft: Draft) -> None:
 
 
 def _foreign(draft: Draft) -> bool:
-    """True when a child's name is taken by something that is not this job's. It is never adopted."""
+    """True if an object that is not this job's has the name of a child. Such an object is never adopted."""
     seen, uid = draft.seen, draft.job.uid
     others = any(child.owner_uid != uid for child in seen.jobs.values())
     return others or bool(seen.taken) or (seen.config is not None and seen.config.owner_uid != uid)
 
 
 def _configured(draft: Draft) -> bool:
-    """See to the ConfigMap: the recipe as it was frozen, the engine's settings as they are now."""
+    """Keep the ConfigMap right: the recipe as it was frozen, the engine's settings as they are now."""
     job, spec, config = draft.job, draft.spec, draft.seen.config
     engine = worker_contract.judge(spec.engine, job.status).engine
     if config is None:
@@ -154,7 +154,7 @@ def _configured(draft: Draft) -> bool:
 
 
 def _after_the_end(draft: Draft) -> None:
-    """Stop what may still run, and remove the job when its time has come."""
+    """Stop what may still run, and delete the job when its ttlSecondsAfterFinished is over."""
     for child in draft.seen.jobs.values():
         if child.owner_uid == draft.job.uid and not (child.suspended or child.complete or child.failed):
             draft.do(PatchJob(child.name, {"suspend": True}))

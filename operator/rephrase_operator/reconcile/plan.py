@@ -14,7 +14,7 @@ from rephrase_worker.spec import PlanReport
 
 
 def plan(draft: Draft) -> None:
-    """Bring the planner to its report."""
+    """Run the planner until it reports."""
     make = partial(children.plan_job, draft.job, draft.spec, draft.settings)
     this = SingleStep(Step.PLAN, PlanReport, make, Phase.PLANNING, ConditionReason.PLAN_FAILED)
     report: PlanReport | None = single.run(draft, this)

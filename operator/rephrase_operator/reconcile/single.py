@@ -1,6 +1,6 @@
-"""A step of one pod, planning or finalizing: brought to the report that its pod leaves behind.
+"""A step of one pod, planning or finalizing: it runs until its pod leaves a report.
 
-It may run again at any time, because both are idempotent.
+It can run again at any time, because both steps are idempotent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rephrase_operator.reconcile.generate import SETTLE
 from rephrase_worker.spec import FinalReport, PlanReport
 
 WAIT_SECONDS = 5.0
-"""How soon to look again at something that is expected to change without telling."""
+"""When to look again at something that changes without an event."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class SingleStep:
     """Its Job's manifest."""
     phase: Phase
     failed: ConditionReason
-    """Reason to give when its pods left none."""
+    """Reason to give if its pods left none."""
 
 
 def run(draft: Draft, this: SingleStep) -> Any:
-    """Bring the step to its report; None while there is none."""
+    """Run the step until it reports; None while there is no report."""
     child, pods = draft.seen.jobs.get(this.step), draft.seen.of(this.step, draft.job.uid)
     done = (read_report(this.report, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
     report = next((found for found in done if found is not None), None)
@@ -57,7 +57,7 @@ def run(draft: Draft, this: SingleStep) -> Any:
 
 
 def _align(draft: Draft, this: SingleStep, child: JobView | None, failed: list[PodView]) -> bool:
-    """Make the Job, or bring it in line with the spec; False when the step has failed."""
+    """Make the Job, or adapt it to the spec. False if the step has failed."""
     settled = child is not None and (child.ended is None or draft.now - child.ended >= SETTLE)
     if child is None:
         draft.do(CreateJob(this.make() if not draft.spec.suspend else _suspended(this.make())))
@@ -70,7 +70,7 @@ def _align(draft: Draft, this: SingleStep, child: JobView | None, failed: list[P
         draft.look_again(1)
     elif child.complete:
         if settled:
-            draft.do(DeleteJob(child.name, child.uid))  # Its pod went before it was read: run it again.
+            draft.do(DeleteJob(child.name, child.uid))  # Its pod was gone before it was read: run it again.
         draft.look_again(1)
     elif child.suspended != draft.spec.suspend:
         draft.do(PatchJob(child.name, {"suspend": draft.spec.suspend}))

@@ -1,9 +1,9 @@
 """Policy: a job fails when nothing of it could start for `failurePolicy.pendingDeadlineSeconds`.
 
-Kubernetes itself never gives up on a pod that can't start, so somebody has to look at the clock. It counts
-from the moment since when nothing ran though something should. The status keeps that moment, because what
-is there does not tell it: the age of a pending pod, for one, says nothing while another pod runs (two
-workers and one GPU: the second pod waits for as long as the first one's shard takes).
+Kubernetes never gives up on a pod that can't start, so the operator has to. The deadline counts from the
+moment at which nothing ran any more although something should. The status keeps that moment, because what
+exists now does not show it. The age of a pending pod, for example, says nothing while another pod runs: with
+two workers and one GPU, the second pod waits for as long as the first one's shard takes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rephrase_operator.api.rephrasejob import FailurePolicy
 from rephrase_operator.observed.views import PodView
 
 BACKOFF = timedelta(minutes=10)
-"""Kubernetes waits this long at most before it tries a failed pod again: nothing should run meanwhile."""
+"""The longest time that Kubernetes waits before it tries a failed pod again. Nothing should run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ def judge(
 ) -> StartDeadline:
     """Judge the pods of a step.
 
-    `wanted`: something should run; neither suspended nor scaled to zero. `advanced`: shards were finished
-    since the last pass, so that something has run even if none of its pods is left to see.
+    `wanted`: something should run; the job is neither suspended nor scaled to zero. `advanced`: shards were
+    finished since the last pass, so something has run even if its pods are gone.
     """
     if not wanted or any(_runs(pod, now) for pod in pods) or _backs_off(pods, now):
         return StartDeadline(None, exceeded=False)
-    # Pods may have run and ended while nobody looked: the operator was down, or they were short.
+    # Pods may have run and ended between two passes: the operator was down, or they were short.
     ran_until = [pod.ended or pod.started for pod in pods if pod.started]
     moments = [nothing_runs_since, now if advanced else None, *ran_until]
     # The clocks of nodes and of earlier operators may be ahead of this one.
@@ -66,7 +66,7 @@ def _runs(pod: PodView, now: datetime) -> bool:
 
 
 def _backs_off(pods: Sequence[PodView], now: datetime) -> bool:
-    """True while Kubernetes lets a failed pod's successor wait."""
+    """True while Kubernetes waits before it starts a failed pod's successor."""
     if any(pod.phase in ("Pending", "Unknown") and not pod.deleting for pod in pods):
         return False
     failed = [pod.ended or pod.created for pod in pods if pod.phase == "Failed"]

@@ -1,8 +1,8 @@
-"""What a job's pods have on disk: the claims that its URIs name, and the cache of its model.
+"""The volumes of a job's pods: the claims that its URIs name, and the cache of its model.
 
-A claim is mounted once on each pod that needs it, at /pvc/CLAIM, and the environment says so: the recipe
-and the plan hold `pvc://` URIs and no paths. A pod that has no shared model cache gets a scratch volume
-instead, into which it fetches the pinned model itself.
+A claim is mounted once on each pod that needs it, at /pvc/CLAIM, and an environment variable lists these
+folders. The recipe and the plan hold `pvc://` URIs and no paths. A pod without a shared model cache gets a
+scratch volume, into which it fetches the pinned model itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CACHE_FOLDER = "/var/cache/huggingface"
 CLAIMS_FOLDER = "/pvc"
 
 WORKER_GROUP = 10001
-"""Group of the worker images' user: a fresh volume belongs to root until the kubelet gives it a group."""
+"""Group of the worker images' user. A new volume belongs to root until the kubelet gives it this group."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Storage:
     mounts: list[dict[str, Any]] = field(default_factory=list)
     env: list[dict[str, Any]] = field(default_factory=list)
     security_context: dict[str, Any] = field(default_factory=dict)
-    """What the pod's securityContext gets where the installer has not said otherwise."""
+    """Additions to the pod's securityContext, which settings of the installer override."""
 
 
 def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:

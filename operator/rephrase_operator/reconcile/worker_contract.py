@@ -1,7 +1,8 @@
-"""Policy: a worker is never written a setting that its version of the contract does not know.
+"""Policy: a worker never gets a setting that its version of the contract does not know.
 
-A job keeps its worker image to its end, while operators come and go: the image may be older or newer than
-the operator. Written a field that it does not know, a worker ends with exit code 64, which fails the job.
+A job keeps its worker image to its end, while operators are upgraded or downgraded, so the image can be older
+or newer than the operator. A worker that gets a field that it does not know ends with exit code 64, which
+fails the job.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ class WorkerContract:
     """The verdict."""
 
     engine: str
-    """The engine's settings as text, as far as the job's workers know them."""
+    """The engine's settings that the job's workers know, as text."""
     left_out: tuple[str, ...]
     """Settings of the spec that they don't know."""
     message: str
-    """What to say of these; empty when there are none."""
+    """The sentence about these settings; empty if there are none."""
 
 
 def judge(engine: EngineSettings, status: RephraseJobStatus) -> WorkerContract:

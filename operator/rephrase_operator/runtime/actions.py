@@ -1,4 +1,4 @@
-"""Carries out what a pass has decided, and remembers what the API server had against it."""
+"""Carries out what a pass has decided, and remembers what the API server refused."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from rephrase_worker.spec import ENGINE_FILE, RECIPE_FILE
 log = logging.getLogger(__name__)
 
 CONFIG_SECONDS = 600.0
-"""How long the ConfigMap is believed to be what it was. It is ours, so nobody else writes it; watching it
-would need the right to read every ConfigMap. After a Job was made it is read anyway.
+"""How long the ConfigMap is trusted to be unchanged. Only we write it, and watching it would need the right
+to read every ConfigMap. After a Job was made it is read anyway.
 """
 
 TAKEN_SECONDS = 15.0
-"""How long a name is believed to be taken."""
+"""How long a name is taken for occupied before it is tried again."""
 
 EVENT_MESSAGE_LIMIT = 1024
 
 
 class Actor:
-    """Does things for all RephraseJobs."""
+    """Carries out actions for all RephraseJobs."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class Actor:
         self._last_event = 0
 
     def forget(self, key: Key) -> None:
-        """A RephraseJob is gone, or another one has its name."""
+        """Forget a RephraseJob that is gone, or whose name another one has now."""
         self._configs.pop(key, None)
         self._taken.pop(key, None)
         self._refused.pop(key, None)
 
     def taken(self, key: Key) -> frozenset[str]:
-        """Names of children that exist and are not this job's."""
+        """Names for children that belong to somebody else's objects."""
         now = time.monotonic()
         return frozenset(name for name, until in self._taken.get(key, {}).items() if until > now)
 
     def refused(self, key: Key) -> str:
-        """What the API server had against the last thing that was tried; empty when nothing."""
+        """Why the API server refused the last action; empty if it did not."""
         return self._refused.get(key, "")
 
     async def config(self, key: Key) -> ConfigView | None:
@@ -82,7 +82,7 @@ class Actor:
         return self._remember_config(key, raw)
 
     async def carry_out(self, key: Key, actions: Iterable[do.Action]) -> bool:
-        """Do these things in order; True when `refused` or `taken` have something new to say."""
+        """Carry out actions in order. True if `refused` or `taken` have changed."""
         before = (self.refused(key), self.taken(key))
         await self._try(key, actions)
         return (self.refused(key), self.taken(key)) != before
@@ -93,7 +93,7 @@ class Actor:
                 await self._do(key, action)
             except ApiError as error:
                 if error.status == 404 and not isinstance(action, do.CreateJob | do.CreateConfigMap):
-                    continue  # It is gone already; the watch tells.
+                    continue  # It is gone already; the watch will report that.
                 if not error.refused:
                     raise
                 if error.namespace_ends:
@@ -104,7 +104,7 @@ class Actor:
         self._refused.pop(key, None)
 
     async def tell(self, job: JobObject, event: Event, now: datetime) -> None:
-        """Post an Event. It is told once: what stays true is in the conditions."""
+        """Post an Event, once. What has to be seen later as well is in the conditions."""
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
             "apiVersion": "v1",
@@ -173,7 +173,7 @@ class Actor:
         except ApiError as error:
             if error.status != 409:
                 raise
-            self._configs.pop(key, None)  # There is one: the next pass reads whose it is.
+            self._configs.pop(key, None)  # It exists already: the next pass reads whose it is.
 
     async def _create_job(self, key: Key, manifest: dict[str, Any]) -> None:
         name, owner = manifest["metadata"]["name"], manifest["metadata"]["ownerReferences"][0]["uid"]

@@ -1,7 +1,7 @@
-"""Passes: gather what there is, let `reconcile` decide, write the status once, tell, then act.
+"""Passes over jobs: gather what exists, let `reconcile` decide, write the status once, post Events, then act.
 
-Any error ends the pass, is logged and counted, and the pass is repeated later, more and more patiently.
-Nothing is half-done by that: the next pass starts from what there is.
+Any error ends the pass. It is logged and counted, and the pass is repeated later, after growing pauses. That
+leaves nothing half done, because the next pass starts from what exists then.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ PASSES_AT_ONCE = 8
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 RESYNC_SECONDS = 300.0
-"""Every job is looked at this often even if nothing seems to happen."""
+"""Every job gets a pass this often, even if nothing seems to happen."""
 
 REFUSED_SECONDS = 10.0
-"""What the API server refused is tried again this often: a quota may have been raised."""
+"""How often a refused action is tried again: a quota may have been raised."""
 
 IDLE_SECONDS = 0.2
-"""A pass that changed nothing is not repeated sooner."""
+"""After a pass that changed nothing, the next one comes no sooner than this."""
 
 STUCK_SECONDS = 180.0
-"""A pass or a watch that takes longer makes /healthz fail."""
+"""A pass that takes longer, or a watch that is silent for longer, makes /healthz fail."""
 
 
 @dataclass
 class Known:
-    """What the operator remembers of a RephraseJob between passes. All of it can be lost."""
+    """What the operator remembers about a RephraseJob between passes. A restart may lose all of it."""
 
     raw: dict[str, Any]
     heard: float
@@ -70,7 +70,7 @@ class Known:
 
 
 class Controller:
-    """Reconciles every RephraseJob that it is told of."""
+    """Reconciles every RephraseJob that it is told about."""
 
     def __init__(
         self,
@@ -97,13 +97,13 @@ class Controller:
         self._actor = Actor(connection, settings, self._remember_job, self._namespaces)
 
     def put(self, raw: Mapping[str, Any]) -> None:
-        """A RephraseJob exists, or has changed."""
+        """Note that a RephraseJob exists, or has changed."""
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
         self._take(key, raw)
         self._queue.add(key)
 
     def drop(self, namespace: str, name: str, uid: str) -> None:
-        """A RephraseJob is gone."""
+        """Forget a RephraseJob that is gone."""
         key = (namespace, name)
         known = self._known.get(key)
         if known is not None and known.raw["metadata"]["uid"] == uid:
@@ -119,7 +119,7 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 for mirror in mirrors:
                     group.create_task(mirror.run())
-                # Before everything is listed a job would seem to have no children.
+                # Until everything has been listed, a job seems to have no children.
                 await asyncio.gather(*(mirror.synced.wait() for mirror in mirrors))
                 for _ in range(PASSES_AT_ONCE):
                     group.create_task(self._work())
@@ -127,18 +127,18 @@ class Controller:
             await self._poller.close()
 
     def start_watching(self) -> None:
-        """From now on silence of the API server is trouble; before, this process waits for the Lease."""
+        """From now on silence of the API server is a fault. Before, this process only waits for the Lease."""
         self._watching = True
         for mirror in self._mirrors:
             mirror.last_contact = time.monotonic()
 
     def trouble(self) -> str:
-        """What is wrong with this process, for /healthz; empty when nothing is."""
+        """What is wrong with this process, for /healthz; empty if nothing is."""
         if not self._watching:
             return ""
         silent = time.monotonic() - min(mirror.last_contact for mirror in self._mirrors)
         if silent > STUCK_SECONDS:
-            return f"the API server has not been heard of for {silent:.0f} s"
+            return f"the API server has not answered for {silent:.0f} s"
         slowest = self._queue.longest_pass()
         return f"a pass has been running for {slowest:.0f} s" if slowest > STUCK_SECONDS else ""
 
@@ -176,11 +176,11 @@ class Controller:
         lasting = bool(patch) and material(raw.get("status") or {}, status)
         if lasting and not await self._record(key, known, job, decided, patch):
             return 0.05
-        # What was decided is in the status by now: neither a conflict nor a crash can lose it.
+        # The decision is in the status by now, so neither a conflict nor a crash can lose it.
         resisted = await self._actor.carry_out(key, decided.actions)
         again = decided.requeue_after
         if resisted:
-            again = 0.0  # To say so in the status.
+            again = 0.0  # The next pass says so in the status.
         elif self._actor.refused(key):
             again = min(again or REFUSED_SECONDS, REFUSED_SECONDS)
         if lasting:
@@ -195,7 +195,7 @@ class Controller:
     async def _record(
         self, key: Key, known: Known, job: JobObject, decided: Decision, patch: dict[str, Any]
     ) -> bool:
-        """Write the status and tell of what has changed in it; False when it was not the newest."""
+        """Write the status and post Events about its changes. False if the status was out of date."""
         if not await self._write(key, known, job, patch):
             return False
         for event in decided.events:
@@ -203,7 +203,7 @@ class Controller:
         return True
 
     async def _write(self, key: Key, known: Known, job: JobObject, patch: dict[str, Any]) -> bool:
-        """Write the status over the version that was read; False when that was not the newest."""
+        """Write the status over the version that was read. False if a newer version exists."""
         version = {"resourceVersion": job.resource_version, "uid": job.uid}
         path = kube.rephrase_jobs(*key)
         try:
@@ -224,10 +224,10 @@ class Controller:
         return True
 
     async def _is_current(self, key: Key, job: JobObject) -> bool:
-        """Read the job anew; False when it has changed or is gone.
+        """Read the job again. False if it has changed or is gone.
 
-        A watch that starts again after 410 Gone says nothing of what was deleted meanwhile, and children
-        made for a job that is gone would only be made again whenever they are collected.
+        A watch that starts again after 410 Gone does not report objects that were deleted meanwhile. Children
+        made for a job that is gone are garbage collected, and would be made again each time.
         """
         try:
             now = await self._kube.request("GET", kube.rephrase_jobs(*key))
@@ -241,7 +241,10 @@ class Controller:
         return bool(now["metadata"]["resourceVersion"] == job.resource_version)
 
     def _take(self, key: Key, raw: Mapping[str, Any]) -> None:
-        """Remember a version of a job, unless a later one is known: watch and answers overtake each other."""
+        """Remember a version of a job, unless a later one is known.
+
+        Events of the watch and answers to our own requests can arrive in either order.
+        """
         meta, known = raw["metadata"], self._known.get(key)
         if known is None or known.raw["metadata"]["uid"] != meta["uid"]:
             self._actor.forget(key)

@@ -1,7 +1,8 @@
-"""kopf, as far as it is used: it watches RephraseJobs and hands them on.
+"""The use of kopf: it watches RephraseJobs and passes them to the controller.
 
-`on.event` alone: it leaves no finalizer and no annotation, so an object can be deleted while the operator
-is down, and a missed event is made good by the next pass. Children are mirrored by `mirror`, not by kopf.
+Only `on.event` is used. It leaves no finalizer and no annotation, so an object can be deleted while the
+operator is down. If an event is missed, the next pass makes up for it. `mirror` watches the children, not
+kopf.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rephrase_operator.settings import Settings
 
 
 def registry(controller: Controller) -> kopf.OperatorRegistry:
-    """The handlers, which feed the controller."""
+    """The handlers, which tell the controller about RephraseJobs."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -41,7 +42,7 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
 async def watch(controller: Controller, settings: Settings, started: Callable[[], None]) -> None:
     """Run kopf until cancelled. `started` is called once kopf has set up its own signal handlers."""
     kopf_settings = kopf.OperatorSettings()
-    kopf_settings.scanning.disabled = True  # Spares the rights to list namespaces and CRDs.
+    kopf_settings.scanning.disabled = True  # Needs rights to list namespaces and CRDs.
     kopf_settings.posting.enabled = False
     kopf_settings.watching.chunk_size = 500
     kopf_settings.persistence.finalizer = f"{api.GROUP}/unused"

@@ -180,11 +180,11 @@ class Metrics(Collector):
         )
 
     def show(self, key: Key, status: Status) -> None:
-        """A job's status, as it is in the API."""
+        """Show a job's status, as it is in the API."""
         self._statuses[key] = status
 
     def drop(self, key: Key) -> None:
-        """A job is gone."""
+        """Drop the series of a job that is gone."""
         self._statuses.pop(key, None)
 
     def timed(self) -> AbstractContextManager[Any]:

@@ -1,7 +1,7 @@
 """Asks running workers for their progress, by pod IP.
 
-Answers come from containers, so they are not trusted: little is read, redirects are not followed, and
-what is not a report is dropped.
+Answers come from containers, so they are not trusted: only a limited amount is read, redirects are not
+followed, and an answer that is no report is dropped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 2.0
 AT_ONCE = 64
 ROUND_SECONDS = 5.0
-"""Longest that a pass waits for a job's workers, were they thousands that a firewall hides. Who is left out
-comes first in the next round.
+"""Longest time that a pass waits for a job's workers, even if a firewall hides thousands of them. Workers
+that could not be asked in this round are asked first in the next one.
 """
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -47,9 +47,9 @@ class Poller:
             await self._session.close()
 
     async def reports(self, key: Key, pods: Iterable[PodView]) -> dict[str, LiveReport]:
-        """The reports of a job's pods by UID; asks those that were not asked during the last interval.
+        """The reports of a job's pods by UID. Asks pods that were not asked during the last interval.
 
-        What pods that are gone have said is forgotten.
+        Reports of pods that no longer exist are dropped.
         """
         now = self._clock()
         pods = list(pods)
@@ -75,13 +75,13 @@ class Poller:
         return known
 
     def drop(self, key: Key) -> None:
-        """A job is gone."""
+        """Forget a job that is gone."""
         self._reports.pop(key, None)
         self._asked.pop(key, None)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # Straight to the pod: a proxy of the environment has no business here.
+            # Pods are asked directly, never through a proxy that the environment names.
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
         return self._session
@@ -97,7 +97,7 @@ class Poller:
                 while len(body) < PROGRESS_LIMIT_BYTES and (more := await response.content.read(65536)):
                     body += more
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # A worker that has not opened its port yet, or is just going: the next poll tells.
+            # The worker has not opened its port yet, or is about to end. The next poll will show which.
             log.debug("no progress from %s/%s: %r", pod.namespace, pod.name, error)
             return None
         report: ShardReport | None = read_report(

@@ -1,4 +1,4 @@
-"""The operator process: metrics and health first, then the Lease, then the work."""
+"""The operator process: it serves metrics and health first, then waits for the Lease, then works."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def _work(connection: Kube, controller: Controller, settings: Settings) ->
 
 
 async def _wait_for_crd(connection: Kube, settings: Settings) -> None:
-    """kopf looks for the resource once, when it starts: the CRD has to be there by then."""
+    """Wait for the CRD. kopf looks for the resource only once, when it starts."""
     scope = settings.namespaces[0] if settings.namespaces else None
     while True:
         try:
@@ -86,7 +86,7 @@ async def _wait_for_crd(connection: Kube, settings: Settings) -> None:
 
 async def _listen(port: int, troubles: Sequence[Callable[[], str]], metrics: Metrics) -> web.AppRunner:
     async def health(_: web.Request) -> web.Response:
-        # That this is answered proves that the event loop turns; the rest others know.
+        # An answer proves that the event loop runs. The others know about everything else.
         trouble = "; ".join(filter(None, (tell() for tell in troubles)))
         return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
 

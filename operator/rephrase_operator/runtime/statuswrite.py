@@ -1,4 +1,4 @@
-"""Which changes of a status are worth a write at once, and which can wait for the next round of progress."""
+"""Decides which changes of a status are written at once, and which wait for the next round of progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _VOLATILE = {"progress", "message", "replicas", "generating", "shards"}
-"""Fields that change with every poll. (What is final about shards is in the account and in `failures`.)"""
+"""Fields that change with every poll. (The account and `failures` have what is final about shards.)"""
 
 
 def material(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """True when more has changed than counts, rates and sentences."""
+    """True if more has changed than counts, rates and sentences."""
     return _lasting(old) != _lasting(new)
 
 

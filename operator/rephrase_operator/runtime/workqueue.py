@@ -1,4 +1,4 @@
-"""Which jobs are to be looked at, and when: each at most once at a time, however often it is asked for."""
+"""A queue of jobs that need a pass, and when. A job is in it only once, however often it is added."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rephrase_operator.cluster.mirror import Key
 
 
 class WorkQueue:
-    """Keys with the time at which they are due. Times are those of the event loop."""
+    """Keys with the time at which they are due, in the event loop's time."""
 
     def __init__(self) -> None:
         self._due: dict[Key, float] = {}
@@ -16,14 +16,14 @@ class WorkQueue:
         self._changed = asyncio.Event()
 
     def add(self, key: Key, delay: float = 0.0) -> None:
-        """Have a key looked at after `delay` seconds, or earlier if it is due earlier already."""
+        """Make a key due in `delay` seconds, unless it is due earlier already."""
         at = asyncio.get_running_loop().time() + delay
         if at < self._due.get(key, float("inf")):
             self._due[key] = at
             self._changed.set()
 
     async def take(self) -> Key:
-        """The next key that is due and that nobody works on. Give it back with `done`."""
+        """The next key that is due and not in work. Give it back with `done`."""
         loop = asyncio.get_running_loop()
         while True:
             free = [(at, key) for key, at in self._due.items() if key not in self._taken]
@@ -40,7 +40,7 @@ class WorkQueue:
                 continue
 
     def done(self, key: Key) -> None:
-        """The key may be taken again."""
+        """Give a key back, so that it can be taken again."""
         del self._taken[key]
         self._changed.set()
 
