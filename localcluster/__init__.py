@@ -1,6 +1,6 @@
 """A laptop-size Kubernetes for demos and tests: a test double, not a Kubernetes.
 
-It keeps everything in memory, runs pods as local processes, and knows nothing of what runs on it. `running`
+It keeps everything in memory, runs pods as local processes, and does not know what runs on it. `running`
 starts one in a child process, `python -m localcluster` in the foreground. README.md says how it differs
 from the real thing.
 """

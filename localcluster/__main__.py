@@ -21,7 +21,7 @@ from localcluster.kubelet import Kubelet
 
 
 def write_kubeconfig(path: Path, url: str, token: str, authority: bytes) -> None:
-    """Written in one step: a file that exists is complete."""
+    """Write a file in one step, so that a file that exists is complete."""
     name = "localcluster"
     config = {
         "apiVersion": "v1",
@@ -46,7 +46,7 @@ def write_kubeconfig(path: Path, url: str, token: str, authority: bytes) -> None
 
 
 async def up(options: argparse.Namespace) -> None:
-    """All parts in one process, talking to each other over HTTP only."""
+    """Run all parts in one process. They talk to each other only over HTTP."""
     server = ApiServer()
     context, authority = loopback_tls()
     runner, url = await server.start(context, options.port)

@@ -1,4 +1,4 @@
-"""What the API server adds to and demands of built-in kinds beyond their schemas in kinds.yaml."""
+"""Defaults and checks of built-in kinds, beyond their schemas in kinds.yaml."""
 
 import base64
 import copy
@@ -65,7 +65,7 @@ JOB_FIELDS = (
 
 
 def unsupported(resource: Resource, new: Object, old: Object | None) -> str:
-    """What a valid object asks for that a real cluster does and this one does not; empty when nothing."""
+    """What a valid object asks for that only a real cluster does; empty if nothing."""
     if resource.plural == "pods":
         return podspec.unsupported(new["spec"])
     if resource.plural != "jobs":
@@ -83,7 +83,7 @@ def unsupported(resource: Resource, new: Object, old: Object | None) -> str:
 
 
 def _bind(claim: Object) -> None:
-    """A claim is bound at once. As in a real cluster it can't go while a pod uses it."""
+    """Bind a claim at once. As in a real cluster, it can't be removed while a pod uses it."""
     claim["metadata"]["finalizers"] = [*claim["metadata"].get("finalizers", ()), IN_USE]
     spec = claim.setdefault("spec", {})
     spec |= {"volumeName": f"pvc-{claim['metadata']['uid']}", "volumeMode": "Filesystem"}
@@ -117,7 +117,7 @@ def _complete_job(obj: Object, *, created: bool) -> None:
 
 
 def _establish(crd: Object) -> list[Cause]:
-    """A CRD is served at once: what a real API server does in the background is done here."""
+    """Complete a CRD at once. A real API server does that in the background."""
     if "spec" not in crd:
         return []
     spec, names = crd["spec"], crd["spec"]["names"]
@@ -144,7 +144,7 @@ def _establish(crd: Object) -> list[Cause]:
 
 
 def _structural(schema: Object, path: str) -> list[Cause]:
-    """Types are required everywhere, and every rule has to compile."""
+    """Check that every node has a type, and that every rule compiles."""
     causes = []
     if not schema.keys() & {"type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}:
         text = "Required value: must not be empty for specified object fields"

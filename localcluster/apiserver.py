@@ -32,7 +32,7 @@ TRUE = ("true", "True", "1")
 
 
 class ApiServer:
-    """One cluster. `authority.admin_token` opens every door."""
+    """The API server of one cluster. `authority.admin_token` may do everything."""
 
     def __init__(self) -> None:
         self.store = Store()
@@ -161,7 +161,7 @@ class ApiServer:
     async def _events(
         self, request: web.Request, target: Target, selects: Predicate
     ) -> AsyncIterator[tuple[str, Object]]:
-        """The present state when no version is given, then changes as the selector sees them."""
+        """The current state if no version is given, then the changes that match the selector."""
         query, resource = request.query, target.resource
         since, kind = (
             query.get("resourceVersion") or "0",
@@ -264,7 +264,7 @@ def _answer(request: web.Request, target: Target, obj: Object, status: int) -> w
 
 
 def _seen(event: Event, namespace: str, selects: Predicate) -> str:
-    """The type of an event as a watch with this selector sees it; empty when it does not."""
+    """The type of an event for a watch with this selector; empty if the watch does not see it."""
     if namespace and event.object["metadata"].get("namespace") != namespace:
         return ""
     before = event.previous is not None and selects(event.previous)

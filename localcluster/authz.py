@@ -1,4 +1,4 @@
-"""Who is asking, and may they: bearer tokens, and RBAC rules through their bindings."""
+"""Authentication by bearer tokens, and authorization by RBAC rules and bindings."""
 
 import secrets
 import time
@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
 
 class Authority:
-    """Tokens are random and die with the process: the admin's, and those issued for service accounts."""
+    """The tokens of the admin and of service accounts. They are random and end with the process."""
 
     def __init__(self, store: Store) -> None:
         self.admin_token = secrets.token_urlsafe(24)
@@ -69,7 +69,7 @@ class Authority:
         )
 
     def check(self, user: User, request: Request) -> None:
-        """Raises 403 in the words of kube-apiserver."""
+        """Raise 403 with kube-apiserver's message."""
         if self.allows(user, request):
             return
         verb, group, resource, namespace, name, path = request

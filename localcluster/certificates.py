@@ -1,4 +1,4 @@
-"""TLS for loopback: kubectl sends no token over plain HTTP, and API servers ask kubelets by HTTPS only."""
+"""TLS on loopback. kubectl sends no token over plain HTTP, and API servers call kubelets only over HTTPS."""
 
 import ssl
 

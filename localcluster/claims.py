@@ -16,7 +16,7 @@ def claims_of(pod: Object) -> list[str]:
 
 
 async def remove(folder: Path) -> None:
-    """Remove a directory. What was killed a moment ago may still be writing there, hence more than once."""
+    """Remove a directory. A process that was just killed may still write there, so it tries several times."""
     for _ in range(20):
         if await asyncio.to_thread(_removed, folder):
             return
@@ -35,7 +35,7 @@ class Claims:
         self._client, self._directory = client, directory
 
     async def tidy(self) -> None:
-        """Remove directories whose claims went while no kubelet was there."""
+        """Remove directories whose claims were deleted while no kubelet ran."""
         listed = (await self._client.get("/api/v1/persistentvolumeclaims"))["items"]
         known = {claim["metadata"]["uid"] for claim in listed}
         for folder in self._directory.iterdir() if self._directory.exists() else ():
@@ -43,7 +43,7 @@ class Claims:
                 await remove(folder)
 
     async def missing(self, pod: Object) -> str:
-        """What the scheduler says of the first claim of a pod that it can't use; empty when there is none."""
+        """The scheduler's message about the first claim that a pod can't use; empty if it can use all."""
         for name in claims_of(pod):
             claim = await self._find(pod["metadata"]["namespace"], name)
             if claim is None:
@@ -60,7 +60,7 @@ class Claims:
         return self._made(claim["metadata"]["uid"])
 
     async def forget(self, claim: Object) -> None:
-        """The claim was deleted, and its data with it."""
+        """Remove the data of a claim that was deleted."""
         await remove(self._directory / claim["metadata"]["uid"])
 
     def _made(self, uid: str) -> Path:

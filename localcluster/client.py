@@ -1,6 +1,6 @@
-"""What the controllers and the kubelet know of the API server, local or real: plain JSON over HTTP.
+"""The client of the controllers and the kubelet, for a local or a real API server: plain JSON over HTTP.
 
-The official asynchronous client sends the requests, so that authentication and TLS are its own.
+The official asynchronous client sends the requests and takes care of authentication and TLS.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Client:
         await self._client.close()
 
     async def request(self, method: str, path: str, body: Any = None, kind: str = JSON, **params: str) -> Any:
-        """The answer's body. Raises ApiError for what the server refuses, or when it stays away."""
+        """The answer's body. Raises ApiError if the server refuses, or does not answer for long."""
         for pause in (*PAUSES, None):
             try:
                 response = await self._send(method, path, params, body, kind, ClientTimeout(total=30))
@@ -93,7 +93,7 @@ class Client:
         return await self.request("PATCH", path, body, MERGE)
 
     async def delete(self, path: str, **options: Any) -> bool:
-        """False when there is nothing (or no longer this one) to delete."""
+        """Delete an object. False if it does not exist any more, or another one has its name."""
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
         try:
             await self.request("DELETE", path, options)
@@ -111,7 +111,7 @@ class Client:
             if response.status >= 400:
                 raise _error(response.status, await response.read())
             buffer = b""
-            # By hand: a line can be longer than aiohttp's readline takes.
+            # The lines are cut here, because a line can be longer than aiohttp's readline accepts.
             async for chunk in response.response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
@@ -174,7 +174,7 @@ class Informer:
         return iter(list(self.objects.values()))
 
     def learn(self, obj: Object) -> None:
-        """Take in the answer of a write, so that the next look at the copy includes it."""
+        """Take over the answer to a write, so that the copy includes it at once."""
         known = self.objects.get(obj["metadata"]["uid"])
         if known is None or int(known["metadata"]["resourceVersion"]) < int(
             obj["metadata"]["resourceVersion"]

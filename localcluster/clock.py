@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present, with its time zone."""
+    """The current time, with its time zone."""
     return datetime.now(UTC)
 
 
 def stamp(moment: datetime | None = None) -> str:
-    """A moment, or the present, as text."""
+    """A time as text; the current time by default."""
     return (moment or now()).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

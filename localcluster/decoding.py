@@ -1,6 +1,6 @@
-"""Built-in kinds read as kube-apiserver's Go reads them: types are checked, and unknown fields are found.
+"""Reads built-in kinds as kube-apiserver's Go code does: it checks types and finds unknown fields.
 
-What fields there are and of which type is known from the models of the official client.
+The models of the official client say which fields exist and of which types they are.
 """
 
 import base64
@@ -36,7 +36,7 @@ _PYTHON: dict[str, Any] = {
 
 
 class _MisreadError(Exception):
-    """What Go's decoder says."""
+    """An error with the message of Go's decoder."""
 
 
 def decode(resource: Resource, obj: Object) -> list[str]:

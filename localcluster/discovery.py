@@ -1,4 +1,4 @@
-"""What kubectl and client libraries ask before they ask for objects: groups, resources, and OpenAPI v3.
+"""Discovery for kubectl and client libraries: groups, resources, and OpenAPI v3.
 
 The OpenAPI documents carry the schemas of custom resources, and for every kind the query parameters that
 kubectl looks for before it sends `fieldValidation` or `dryRun`.

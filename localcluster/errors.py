@@ -1,4 +1,4 @@
-"""Failures as Kubernetes tells them: an HTTP code, a reason and a `Status` body."""
+"""Errors in Kubernetes' form: an HTTP code, a reason and a `Status` body."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ REASONS = {
 
 
 NAMESPACE_TERMINATING = "NamespaceTerminating"
-"""Reason of the cause of a 403 for what would be created in a namespace that is on its way out."""
+"""Reason of the cause of a 403 for an object that would be created in a terminating namespace."""
 
 
 class Cause(NamedTuple):
@@ -44,7 +44,7 @@ class ApiError(Exception):
 
     @property
     def namespace_ends(self) -> bool:
-        """True for what can't be created because its namespace is being deleted."""
+        """True if an object could not be created because its namespace is being deleted."""
         causes = self.details.get("causes") or ()
         return any(cause["reason"] == NAMESPACE_TERMINATING for cause in causes)
 

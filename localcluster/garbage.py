@@ -1,4 +1,4 @@
-"""Deletion that others finish: owned objects, claims in use, the contents of namespaces."""
+"""Garbage collection: owned objects, claims in use, the contents of namespaces."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ Row = tuple[str, Object]
 
 
 class GarbageCollector:
-    """Watches every kind there is."""
+    """Deletes what nothing needs any more. It watches every kind."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -64,7 +64,7 @@ class GarbageCollector:
                 await self._delete([] if any(alive) else [(plural, obj)])
 
     async def _lives(self, ref: Object, namespace: str | None) -> bool:
-        """Ask the server itself about an owner: the copies may be behind."""
+        """Ask the server about an owner, because the copies may be out of date."""
         plural, _ = self._informers.get((ref["apiVersion"], ref["kind"]), ("", None))
         owners = [
             {"apiVersion": ref["apiVersion"], "metadata": {"name": ref["name"], "namespace": scope}}

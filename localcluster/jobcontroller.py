@@ -83,7 +83,7 @@ class JobController:
             await self._client.event(job, *event)
 
     async def _create(self, job: Object, plan: Plan) -> int:
-        """Make the pods that are wanted; returns how many a namespace on its way out did not take."""
+        """Make the pods that are wanted. Returns how many a terminating namespace refused."""
         path = f"/api/v1/namespaces/{job['metadata']['namespace']}/pods"
         for number, (index, notes) in enumerate(plan.create.items()):
             try:
@@ -103,7 +103,7 @@ class JobController:
         self._pods.objects.pop(pod["metadata"]["uid"], None)
 
     async def _release(self, pod: Object) -> None:
-        """Take the tracking finalizer off: the pod is accounted for."""
+        """Remove the tracking finalizer, because the pod has been counted."""
         meta = pod["metadata"]
         if TRACKING not in meta.get("finalizers", ()):
             return

@@ -74,10 +74,10 @@ class Plan:
     """Annotations of the new pod of each index; indexes are negative in a Job without."""
     delete: list[Object] = field(default_factory=list)
     release: list[Object] = field(default_factory=list)
-    """Pods that are accounted for."""
+    """Pods that have been counted."""
     events: list[tuple[str, str, str]] = field(default_factory=list)
     again: list[timedelta] = field(default_factory=list)
-    """When to look again although nothing changes."""
+    """When to look again even if nothing changes."""
 
 
 def look(job: Object, pods: list[Object], now: datetime, base: timedelta) -> Plan:
@@ -152,7 +152,7 @@ class _Pass:
             self.status.setdefault("startTime", stamp(self.now))
 
     def _latest_failures(self) -> dict[int, Object]:
-        """The last failed pod of each index that will be tried again: it stays, for it carries the count.
+        """The last failed pod of each index that will be tried again. It stays, because it holds the count.
 
         An index whose last failure is one too many, or meets FailIndex, is lost here.
         """

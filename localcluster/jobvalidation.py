@@ -1,4 +1,4 @@
-"""What kube-apiserver demands of a Job, in its words."""
+"""kube-apiserver's validation of Jobs, with its messages."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -162,7 +162,7 @@ def _selector(obj: Object) -> Iterator[Cause]:
 
 
 def _changes(spec: Object, old: Object) -> Iterator[Cause]:
-    """What an update may not touch. Of a suspended Job's template, what concerns scheduling may change."""
+    """Fields that an update must not change. In a suspended Job's template, scheduling fields may change."""
     was = old["spec"]
     for key in IMMUTABLE:
         if spec.get(key) != was.get(key):

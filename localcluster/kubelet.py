@@ -35,7 +35,7 @@ class Kubelet:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _next_address(self) -> str:
-        """Any of 127.0.0.0/8 is this machine; 127.0 stays free, and no part is 0 or 255."""
+        """A random address in 127.0.0.0/8: not in 127.0, and no part is 0 or 255."""
         self._addresses += 1
         parts = (
             1 + self._addresses // 254**2 % 254,
@@ -45,7 +45,7 @@ class Kubelet:
         return "127." + ".".join(map(str, parts))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside; a failure is logged."""
+        """Run a task in the background. A failure is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -56,7 +56,7 @@ class Kubelet:
             log.error("a pod's task failed", exc_info=task.exception())
 
     async def run(self) -> None:
-        """Until cancelled; then every process it started is killed."""
+        """Run until cancelled, then kill every process that was started."""
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._serve_log)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

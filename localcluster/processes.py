@@ -1,8 +1,8 @@
-"""Local processes in groups of their own, none of which outlives the kubelet, however that ends.
+"""Local processes in groups of their own. No process outlives the kubelet, however the kubelet ends.
 
-A reaper holds the other end of a pipe. Each child writes its process id to it before it executes anything,
-so none can be missed; when the pipe closes the reaper kills every group that it knows of, and removes the
-processes' temporary files.
+A reaper process reads from a pipe. Each child writes its process id to the pipe before it executes anything,
+so the reaper knows all of them. When the kubelet ends, the pipe closes, and the reaper kills every group that
+it knows and removes the processes' temporary files.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ for group in alive:
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
-"""Nothing that leads to files of the kubelet's user: a pod on another node would not find them either."""
+"""Variables that pods inherit. None leads to files of the kubelet's user, which other nodes would not have.
+"""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -74,7 +75,7 @@ class Processes:
             )
 
     async def wait(self, process: asyncio.subprocess.Process) -> int:
-        """The exit code, 128 + n after signal n; what is left of the group is ended."""
+        """The exit code, 128 + n after signal n. The rest of the group is killed."""
         code = await process.wait()
         kill_group(process)
         self._pipe.write(b"-%d\n" % process.pid)

@@ -14,7 +14,7 @@ CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind in one version, whoever defined it."""
+    """One kind in one version, built-in or from a CRD."""
 
     version: str
     plural: str
@@ -85,7 +85,7 @@ def of_crd(crd: Object) -> list[Resource]:
 
 
 class Registry:
-    """The kinds of this moment; reads the CRDs anew whenever one changed."""
+    """The current kinds. CRDs are read again whenever one has changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -101,6 +101,6 @@ class Registry:
         return self._resources
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
-        """None when there is no such kind (now)."""
+        """None if there is no such kind at the moment."""
         wanted = (group, version, plural)
         return next((one for one in self.all() if (one.group, one.version, one.plural) == wanted), None)

@@ -60,7 +60,7 @@ def _cause(rule: Object, message: str, path: str) -> Cause:
 
 
 def typed(schema: Object, value: Any) -> Any:
-    """A value as CEL sees it: numbers of the declared type, names escaped, of metadata only the name."""
+    """A value for CEL: numbers have the declared type, names are escaped, metadata has only the name."""
     if isinstance(value, list):
         return [typed(schema.get("items", {}), item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Structural schemas: prune what is unknown, fill in defaults, validate in the words of kube-apiserver.
+"""Structural schemas: prune unknown fields, fill in defaults, validate with kube-apiserver's messages.
 
 The JSON schema part is the `jsonschema` library's; CEL rules are in `rules`. As with ratcheting (KEP-4008)
 a value that an update does not touch is not judged again.

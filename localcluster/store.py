@@ -1,4 +1,4 @@
-"""Where the objects are: tables of objects, one revision counter, and a short history for watches.
+"""The store of objects: tables, one revision counter, and a short history for watches.
 
 Objects in the store are never changed in place: readers may keep them, writers put a new one.
 """
@@ -27,7 +27,7 @@ class Event(NamedTuple):
 
 
 class Store:
-    """All state of the cluster. Single-threaded: between two awaits nothing else runs."""
+    """All state of the cluster. It is single-threaded: nothing else runs between two awaits."""
 
     def __init__(self, history: int = 2000) -> None:
         self.version = 1
@@ -56,7 +56,7 @@ class Store:
         return stored
 
     def remove(self, table: Table, obj: Object) -> Object:
-        """Take an object out; its last event carries the revision of the removal, as etcd's does."""
+        """Remove an object. Its last event has the revision of the removal, as with etcd."""
         gone = self._tables[table].pop((obj["metadata"].get("namespace", ""), obj["metadata"]["name"]))
         last = self._stamped(obj)
         self._publish(table, Event("DELETED", last, gone))
@@ -71,7 +71,7 @@ class Store:
         return [event for event in self._history.get(table, ()) if event.version > since], queue
 
     def unsubscribe(self, table: Table, queue: asyncio.Queue[Event]) -> None:
-        """The end of a subscription."""
+        """End a subscription."""
         self._watchers[table].discard(queue)
 
     def _stamped(self, obj: Object) -> Object:

@@ -1,4 +1,4 @@
-"""How kubectl's tables are printed: the server picks the columns and formats the cells (`as=Table`)."""
+"""kubectl's tables: the server chooses the columns and formats the cells (`as=Table`)."""
 
 import re
 from collections.abc import Callable

@@ -63,7 +63,7 @@ class Cluster:
         self.kubectl("apply", "-f", "-", stdin="\n".join(map(json.dumps, objects)))
 
     def get(self, *words: str) -> Any:
-        """What `kubectl get -o json` says."""
+        """The result of `kubectl get -o json`."""
         return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
 
 

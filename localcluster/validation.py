@@ -1,4 +1,4 @@
-"""What kube-apiserver demands of names, labels and other metadata, in its words; and of small kinds."""
+"""kube-apiserver's validation of metadata and of small kinds, with its messages."""
 
 import json
 import re

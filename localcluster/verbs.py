@@ -29,7 +29,7 @@ _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about. `warnings` collects what the client is told besides the answer."""
+    """The target of a request. `warnings` collects warnings for the client."""
 
     resource: Resource
     namespace: str = ""

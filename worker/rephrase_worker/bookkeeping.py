@@ -18,7 +18,7 @@ from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
 SCHEMA_VERSION = 1
-"""Of plan, shard plans, listing and manifests."""
+"""Plan, shard plan, listing or manifest."""
 
 C = TypeVar("C", bound=Contract)
 

@@ -46,8 +46,8 @@ Command = Callable[[argparse.Namespace], Outcome]
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the process: runs the command and ends it for good.
 
-    Without the interpreter's own shutdown, which waits for threads: a store or an engine that hangs
-    must not keep a GPU after the work is committed.
+    It skips the interpreter's own shutdown, which waits for threads: a store or an engine that hangs must not
+    keep a GPU after the work is committed.
     """
     code = run(argv)
     for child in multiprocessing.active_children():
@@ -118,14 +118,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Misuse ends with sysexits' USAGE: argparse's own 2 is nothing that a failure policy knows."""
+    """A wrong command line ends with sysexits' USAGE: the failure policy does not know argparse's 2."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
 
 
-# Commands import what they need themselves: `--help` and a recipe's faults must not wait for Arrow.
+# Commands import what they need themselves, so that `--help` and a faulty recipe need not wait for Arrow.
 
 
 def _plan(arguments: argparse.Namespace) -> Outcome:
@@ -206,16 +206,16 @@ def _read(path: Path, model: type[C]) -> C:
 
 
 _FAILURES = (Exception, Terminated)
-"""What ends a command with a report: anything unforeseen is a defect, and gets one too."""
+"""Exceptions that end a command with a report. An unforeseen one is a defect, and is reported too."""
 
 
 def _failure(error: BaseException) -> tuple[Failure, ExitCode]:
-    """The failure and exit code of whatever ended a command; a traceback of what was not foreseen."""
+    """The failure and exit code for an exception. The traceback of an unforeseen one is logged."""
     match error:
         case WorkerError():
             return error.failure, error.exit_code
         case Terminated():
-            message = "The worker was asked to stop (SIGTERM); what is committed stays."
+            message = "The worker was asked to stop (SIGTERM). Its commits are kept."
             return Failure(reason=Reason.PREEMPTED, message=message), ExitCode.PREEMPTED
         case _:
             log.error("unforeseen", exc_info=error)

@@ -1,4 +1,4 @@
-"""Shard numbers as people and Kubernetes write them: `0-41,43`. A text stays short where a list would not."""
+"""Shard numbers as intervals, in the notation of Kubernetes: `0-41,43`. A list would be much longer."""
 
 from __future__ import annotations
 

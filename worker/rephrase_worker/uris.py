@@ -1,8 +1,8 @@
 """Where data may lie, and how a `pvc://` URI becomes a path: shared by operator and worker, like `spec`.
 
 `pvc://CLAIM/path` is a path on a PersistentVolumeClaim, in KServe's convention. The operator mounts each
-claim once on every pod that needs it and says where in the environment; nothing else in a recipe or a plan
-depends on where a pod has its volumes. Imports nothing, because the operator reads it too.
+claim once on every pod that needs it, and an environment variable says where. Recipes and plans don't depend
+on where a pod has its volumes. This module imports nothing, because the operator uses it too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 SOURCE_PROTOCOLS = ("s3", "gs", "abfs", "hf", "pvc")
 OUTPUT_PROTOCOLS = ("s3", "gs", "abfs", "pvc")
-"""Protocols that a RephraseJob may use, beside absolute paths where the installer allows them."""
+"""Protocols that a RephraseJob may use. Absolute paths are also possible if the installer allows them."""
 
 CLAIMS_VARIABLE = "REPHRASE_CLAIMS"
 """Environment variable that says where a pod has its claims: `claim=/pvc/claim,other=/pvc/other`."""

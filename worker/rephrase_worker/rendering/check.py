@@ -1,8 +1,8 @@
 """Proves while planning, on a CPU, that a job's prompts can be made with its model.
 
 Everything about prompts that does not depend on a node is found here: a chat template that is missing or
-refuses one user message, a tokenizer that can't be loaded, an instruction that leaves no room. What fails on
-a worker afterwards is that node's trouble, and is tried again.
+refuses one user message, a tokenizer that can't be loaded, an instruction that leaves no room. If
+rendering fails on a worker afterwards, the cause is that node, and the shard is tried again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLAIN_DOCUMENTS = (
     "  Two paragraphs.\n\nThe second one — naïve, 日本, 3.14 — ends here. \n",
     "x",
 )
-"""What prompts are compared for with what the chat template says."""
+"""Documents whose prompts are compared with the result of the chat template."""
 
 _CONTEXT_KEYS = (
     "max_position_embeddings",

@@ -1,4 +1,4 @@
-"""Errors of rendering, and one place that turns whatever third-party code raises into them."""
+"""Errors of rendering, and the one place that turns exceptions of third-party code into them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LIMIT = 300
-"""Characters of a third party's message at most: templates and tokenizers quote themselves."""
+"""Most characters of a third party's message, because templates and tokenizers quote themselves."""
 
 
 class DocumentError(Exception):

@@ -1,8 +1,7 @@
 """The prompts of documents, cut to the model's context.
 
-What does not fit is cut off the end of the document, at a token's boundary; the instruction is never cut, and
-all prompts of a document see the same part of it, so that those that put the document first share its KV
-cache.
+If a document does not fit, its end is cut off at a token's boundary. The instruction is never cut. All
+prompts of a document get the same part of it, so that prompts that put the document first share its KV cache.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from rephrase_worker.spec import PLACEHOLDER, Prompt, Reason, WorkerError
 
 _PROBE = "x"
 _FIRST_LOOK = 8
-"""Characters per token of room that are tokenised at first; the mean of web text is 3 to 5."""
+"""Characters that are tokenized at first for each token of room. Web text has 3 to 5 characters a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class RenderedDocument:
 
     prompt_token_ids: dict[str, list[int]]
     truncated: bool
-    """The document was cut at the end to fit the context."""
+    """The end of the document was cut off to fit the context."""
 
 
 def check_templates(prompts: Sequence[Prompt]) -> None:
@@ -84,7 +83,7 @@ class Renderer:
         return list(self._instructions.values())
 
     def shorten(self, text: str) -> str:
-        """The text without what does not fit: bounds the memory of a huge document."""
+        """The text without characters that can't fit, so that a huge document does not take much memory."""
         # One character more than is kept, so that `render` still sees that there was more.
         return text[: self._longest + 1]
 
@@ -103,7 +102,7 @@ class Renderer:
 
     @property
     def _longest(self) -> int:
-        """Characters that the longest document has whose every token is as long as tokens get."""
+        """Most characters that can fit, if every token is as long as tokens can be."""
         return self._budget * self._tokenizer.longest_token
 
     def _assemble(self, document: str) -> dict[str, list[int]]:
