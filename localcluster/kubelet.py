@@ -35,7 +35,7 @@ class Kubelet:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _next_address(self) -> str:
-        """A random address in 127.0.0.0/8: not in 127.0, and no part is 0 or 255."""
+        """The next address in 127.0.0.0/8: not in 127.0, and no part is 0 or 255."""
         self._addresses += 1
         parts = (
             1 + self._addresses // 254**2 % 254,
