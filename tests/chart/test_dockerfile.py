@@ -24,7 +24,7 @@ def stages() -> dict[str, tuple[str, str]]:
     return {parts[i + 1]: (parts[i], parts[i + 2]) for i in range(0, len(parts), 3)}
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_finds_nothing() -> None:
     done = subprocess.run(
         [tool("hadolint"), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False
     )

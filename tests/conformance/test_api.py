@@ -75,7 +75,7 @@ def test_names_are_unique_generated_and_checked(api: Api, namespace: str) -> Non
     assert "a lowercase RFC 1123 subdomain must consist of" in odd["message"]
 
 
-def test_what_does_not_exist_is_said_to(api: Api, namespace: str, widgets: Widgets) -> None:
+def test_a_missing_object_is_reported_as_not_found(api: Api, namespace: str, widgets: Widgets) -> None:
     gone = api("GET", maps(namespace, "none")).json()
     assert (gone["code"], gone["reason"], gone["message"]) == (404, "NotFound", 'configmaps "none" not found')
     assert api("GET", "/apis/nothing.example.dev/v1/things").status_code == 404
@@ -108,7 +108,7 @@ def test_watch_with_a_selector_sees_objects_come_and_go(api: Api, namespace: str
     assert [kind for kind, _ in events] == ["ADDED", "DELETED"]
 
 
-def test_watch_without_a_version_begins_with_what_is_there(api: Api, namespace: str) -> None:
+def test_watch_without_a_version_begins_with_the_existing_objects(api: Api, namespace: str) -> None:
     api("POST", maps(namespace), config_map("a"))
     ((kind, obj),) = api.watch(maps(namespace), bool, fieldSelector="metadata.name=a")
     assert (kind, obj["metadata"]["name"], obj["kind"]) == ("ADDED", "a", "ConfigMap")

@@ -354,7 +354,9 @@ sys.exit(9)
     ],
     ids=["missing-secret", "no-command", "missing-config-map"],
 )
-def test_what_cannot_start_says_why(run: Run, container: Object, pod: Object, expected: str) -> None:
+def test_a_container_that_cannot_start_says_why(
+    run: Run, container: Object, pod: Object, expected: str
+) -> None:
     run.start(make("true", container=container, pod=pod))
 
     def waiting() -> Object | None:

@@ -585,14 +585,14 @@ def change(api: Api, namespace: str, spec: Object, *, suspended: bool) -> Any:
 
 
 @pytest.mark.parametrize(("spec", "said"), CHANGES, ids=[next(iter(spec)) for spec, _ in CHANGES])
-def test_what_may_not_change_is_refused(api: Api, namespace: str, spec: Object, said: str) -> None:
+def test_immutable_fields_may_not_change(api: Api, namespace: str, spec: Object, said: str) -> None:
     answer = change(api, namespace, spec, suspended=False).json()
     assert answer["code"] == 422
     assert said in answer["message"]
 
 
 @pytest.mark.parametrize("spec", FREE, ids=[next(iter(spec)) for spec in FREE])
-def test_what_may_change_is_taken(api: Api, namespace: str, spec: Object) -> None:
+def test_mutable_fields_may_change(api: Api, namespace: str, spec: Object) -> None:
     assert change(api, namespace, spec, suspended=True).status_code == 200
 
 

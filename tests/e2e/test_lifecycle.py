@@ -112,7 +112,7 @@ def test_an_engine_that_keeps_dying_ends_in_a_failed_shard_with_its_reason(
     assert job.status()["failures"][0]["attempts"] == 2
 
 
-def test_what_kubectl_shows_agrees_with_the_workers_counters(stage: Stage, make_job: MakeJob) -> None:
+def test_kubectl_agrees_with_the_workers_counters(stage: Stage, make_job: MakeJob) -> None:
     # Far more than it can finish before it is deleted: the worker has to be there to be asked.
     job = make_job(documents=5000, per_shard=5000, token_seconds=SLOW).apply()
     (pod,) = job.wait_workers()

@@ -66,7 +66,7 @@ PROBE = {"httpGet": {"port": 80}}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_missing_is_not_made(api: Api, path: str, body: Object, said: str) -> None:
+def test_missing_features_are_refused_with_501(api: Api, path: str, body: Object, said: str) -> None:
     answer = api("POST", path, body).json()
     assert (answer["kind"], answer["code"], answer["reason"]) == ("Status", 501, "NotImplemented")
     assert said in answer["message"]

@@ -68,7 +68,7 @@ def test_numbers_that_no_worker_counts_are_no_report(field: str, number: str) ->
     assert read_report(ShardReport, f'{{"kind": "shard", "shard": 1, "{field}": {number}}}') is None
 
 
-def test_what_is_cut_says_so() -> None:
+def test_a_shortened_text_ends_with_an_ellipsis() -> None:
     assert shortened("abcdef", 4) == "abc…"
     assert shortened("abcd", 4) == "abcd"
     assert shortened("\U0001f525" * 4, 4) == "\U0001f525" * 4

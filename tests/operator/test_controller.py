@@ -87,7 +87,7 @@ async def test_a_job_is_started_in_the_right_order() -> None:
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-1", True, True)
 
 
-async def test_events_are_told_after_the_status_that_they_tell_of() -> None:
+async def test_events_are_posted_after_the_status_that_they_report() -> None:
     async with running(Bench()) as bench:
         await bench.until(lambda: bool(posted(bench, "events")))
         (event,) = posted(bench, "events")
@@ -196,7 +196,7 @@ async def test_the_metrics_of_a_finished_job_whose_deletion_was_missed_end(
         assert b'job="books"' not in bench.metrics.exposition()
 
 
-async def test_what_the_watch_tells_late_is_not_believed() -> None:
+async def test_an_outdated_event_of_the_watch_is_ignored() -> None:
     bench = Bench()
     old = bench.raw
     bench.raw = bench.kube.store(JOB, bench.raw | {"status": {"phase": "Succeeded", "observedGeneration": 1}})

@@ -27,7 +27,7 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, bool]]]:
 
 
 @given(histories(), st.booleans())
-def test_missed_observations_change_nothing_but_the_delay(
+def test_missed_observations_only_cause_a_delay(
     history: tuple[list[int], list[tuple[int, bool]]], suspended_once: bool
 ) -> None:
     failures, order = history
@@ -61,7 +61,7 @@ def test_missed_observations_change_nothing_but_the_delay(
 
 
 @given(st.data())
-def test_a_pass_over_what_it_has_made_itself_changes_nothing(data: st.DataObject) -> None:
+def test_a_second_pass_over_its_own_result_changes_nothing(data: st.DataObject) -> None:
     world = World().planned(shards=SHARDS)
     for shard in data.draw(st.lists(st.integers(0, SHARDS - 1), unique=True)):
         world.running(shard).run()

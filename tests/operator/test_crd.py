@@ -37,7 +37,7 @@ def spec_nodes() -> list[tuple[str, dict[str, Any]]]:
     return list(nodes(schema()["properties"]["spec"], "spec"))
 
 
-def test_the_file_is_what_the_types_say() -> None:
+def test_the_crd_file_is_up_to_date_with_the_types() -> None:
     assert crd.CRD_PATH.read_text() == crd.render(), "run `make generate`"
 
 

@@ -12,7 +12,7 @@ numbers = st.sets(st.integers(0, 60))
 
 
 @given(numbers)
-def test_what_is_written_is_read_again(found: set[int]) -> None:
+def test_parsing_reverses_printing(found: set[int]) -> None:
     runs = Intervals(found)
     assert Intervals.parse(str(runs)) == runs
     assert (set(runs), len(runs)) == (found, len(found))

@@ -236,7 +236,7 @@ async def test_a_leader_whose_lease_was_taken_notices_at_its_next_write() -> Non
         (ApiError(500, "", "etcd"), "could not be read or written"),
     ],
 )
-async def test_what_is_in_the_way_of_the_lease_is_said_once_and_shown_by_health(
+async def test_a_problem_with_the_lease_is_logged_once_and_makes_health_fail(
     error: ApiError, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lease = candidate(kube := FakeKube())
@@ -249,7 +249,7 @@ async def test_what_is_in_the_way_of_the_lease_is_said_once_and_shown_by_health(
     assert lease.trouble == ""
 
 
-async def test_an_api_server_that_is_away_is_said_in_one_plain_line() -> None:
+async def test_an_absent_api_server_is_reported_in_one_plain_line() -> None:
     connection: Any = FakeKube()
     key: Any = None
     refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))
@@ -268,7 +268,7 @@ async def test_an_api_server_that_is_away_is_said_in_one_plain_line() -> None:
     assert "object at" not in said
 
 
-async def test_somebody_elses_lease_is_no_trouble() -> None:
+async def test_waiting_for_another_holder_of_the_lease_is_healthy() -> None:
     kube, clock = FakeKube(), Clock()
     first, second = candidate(kube, clock), candidate(kube, clock)
     await first.hold()

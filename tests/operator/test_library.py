@@ -21,6 +21,6 @@ def test_the_library_has_the_prompts_of_the_demo() -> None:
         ("---\nname: faq\ndescription: x\n---\n{{document}}{{document}}", "exactly once"),
     ],
 )
-def test_a_file_that_is_wrong_says_what_is_wrong(text: str, said: str) -> None:
+def test_the_error_of_a_wrong_file_says_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse("faq.md", text)

@@ -129,7 +129,7 @@ def test_a_hundred_failing_shards_end_in_a_failed_job(attempts: int) -> None:
     assert "EngineFailed" in (fleet.world.status.message or "")
 
 
-def test_what_a_hundred_failing_shards_leave_is_finalized_before_the_job_fails() -> None:
+def test_a_job_with_a_hundred_failing_shards_is_finalized_before_it_fails() -> None:
     fleet = planned(130, gpus=20, parallelism=20, failurePolicy={"maxAttemptsPerShard": 2})
     fleet.fails = lambda shard: shard % 13 < 10
     fleet.run(hours=24)

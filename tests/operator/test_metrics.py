@@ -38,7 +38,7 @@ def test_the_series_of_a_deleted_job_end() -> None:
     assert not any("books" in labels for labels in series(metrics))
 
 
-def test_what_is_not_known_is_not_exported() -> None:
+def test_unknown_values_are_not_exported() -> None:
     metrics = Metrics()
     metrics.show(KEY, {"phase": "Planning"})
     assert not any(labels[0] == "rephrase_job_eta_seconds" for labels in series(metrics))

@@ -81,7 +81,7 @@ async def test_an_event_that_changes_nothing_of_interest_is_not_told() -> None:
         assert bench.changes.empty()
 
 
-async def test_what_was_just_written_is_not_undone_by_an_older_event() -> None:
+async def test_an_older_event_does_not_undo_a_write() -> None:
     async with running(page(1)) as bench:
         bench.mirror.remember(job("books-generate", 7, active=5))
         await bench.tell("MODIFIED", job("books-generate", 6, active=1))

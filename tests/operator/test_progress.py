@@ -121,7 +121,7 @@ def test_errors_are_counted_by_code() -> None:
     assert progress_of(world).errors == {"empty_text": 3}
 
 
-def test_a_report_of_nonsense_is_no_report() -> None:
+def test_a_nonsense_report_is_ignored() -> None:
     world = World().planned().succeed(0)
     world.pods = [
         pod.__class__(**_fields(pod) | {"termination": "{]"}) if pod.index == 0 else pod for pod in world.pods
@@ -183,7 +183,7 @@ def test_a_preempted_shard_does_not_make_its_last_pod_look_fast() -> None:
     assert progress.tokens_per_second == pytest.approx(1000, rel=0.02)
 
 
-def test_what_an_earlier_job_had_made_is_not_counted_as_this_ones_speed() -> None:
+def test_the_rates_exclude_samples_of_an_earlier_job() -> None:
     world = World().planned(shards=1).running(0, output_tokens=90_000, generated_tokens=0).run()
     world.after(seconds=10).succeed(0, output_tokens=100_000, generated_tokens=10_000)
     world.job_says(Step.GENERATE, complete=True).run()

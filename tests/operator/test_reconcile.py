@@ -397,7 +397,7 @@ def test_two_workers_and_one_gpu_end_well() -> None:
 
 
 @pytest.mark.parametrize("pause", [{"suspend": True}, {"parallelism": 0}])
-def test_a_pause_of_hours_is_no_time_in_which_nothing_could_start(pause: dict[str, Any]) -> None:
+def test_a_pause_of_hours_does_not_count_for_the_start_deadline(pause: dict[str, Any]) -> None:
     world = World().planned().after(minutes=20).run()
     assert world.status.nothing_runs_since == START
     world.edit(**pause).run()

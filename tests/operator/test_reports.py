@@ -48,5 +48,5 @@ def test_the_plan_of_a_worker_that_names_no_version_is_of_the_first_one() -> Non
         "[" * 100_000,
     ],
 )
-def test_what_is_no_report_is_none(text: str) -> None:
+def test_anything_but_a_report_is_read_as_none(text: str) -> None:
     assert read_report(ShardReport, text) is None

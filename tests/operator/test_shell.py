@@ -173,7 +173,7 @@ async def test_workers_that_never_answer_hold_up_nobody(monkeypatch: pytest.Monk
         assert len(asked) > count
 
 
-def test_the_display_shows_what_a_watcher_wants_to_know() -> None:
+def test_the_display_shows_progress_rates_and_failures() -> None:
     report = {"samples_text": 10, "output_tokens": 1000, "generated_tokens": 1500, "engine_seconds": 30.0}
     world = World().planned().running(0, tokens_per_second=50.0, **report)
     world.fail_pod(1).run()

@@ -59,7 +59,9 @@ def refusals(new: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str
         ({"resources": {"limits": {"not a resource": 1}}}, "spec.worker.resources.limits"),
     ],
 )
-def test_what_no_pod_can_have_is_refused_with_its_field(worker: dict[str, Any], field: str) -> None:
+def test_settings_that_no_pod_can_have_are_refused_with_their_field(
+    worker: dict[str, Any], field: str
+) -> None:
     assert list(refusals(job_of(worker=worker))) == [field]
 
 

@@ -124,6 +124,6 @@ def test_a_damaged_manifest_is_explained(
     assert f"{store.uri}/{path} is damaged (" in error.failure.message
 
 
-def test_a_manifest_that_is_not_there_is_no_damage(recipe: Recipe) -> None:
+def test_a_missing_manifest_is_not_reported_as_damaged(recipe: Recipe) -> None:
     with pytest.raises(FileNotFoundError):
         read_manifest(Store(recipe.output.uri), layout.manifest(0))

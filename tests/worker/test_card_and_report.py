@@ -179,7 +179,7 @@ def test_hostile_texts_are_shown_in_the_report_and_change_nothing(text: str) -> 
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_texts_leave_the_card_what_it_is(text: str) -> None:
+def test_hostile_texts_do_not_change_the_structure_of_the_card(text: str) -> None:
     of = account(faq=totals(text=40), math=totals(text=40))
     content = card(hostile_recipe(text), PLAN, of)
     read = DatasetCard(content)

@@ -77,7 +77,7 @@ def chat_template(wrapped: PreTrainedTokenizerFast, prompt: Prompt, document: st
 @pytest.mark.parametrize("family", FAMILIES)
 @seeded
 @given(document=plain)
-def test_a_document_without_control_strings_is_what_the_chat_template_makes_of_it(
+def test_a_document_without_control_strings_is_rendered_as_the_chat_template_does(
     family: str, document: str
 ) -> None:
     rendered = renderer(family).render(document)

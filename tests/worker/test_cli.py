@@ -171,7 +171,7 @@ def test_segments_of_any_shard_keep_a_setting_that_can_not_work_from_failing_the
     assert commands.run("generate", "--shard", "0") == ExitCode.INTERNAL
 
 
-def test_a_message_that_quotes_what_no_json_can_hold_is_reported_all_the_same(commands: Commands) -> None:
+def test_a_message_with_characters_that_json_cannot_hold_is_still_reported(commands: Commands) -> None:
     (commands.folder / "source" / "b.jsonl").write_bytes(b'{"\\ud800": "a name that is half a character"}\n')
     assert commands.run("plan") == ExitCode.CONFIG
     assert commands.report()["failure"]["reason"] == "TextFieldMissing"
@@ -218,7 +218,7 @@ def test_a_template_without_a_place_for_the_document_is_refused_by_every_command
         assert "{{document}}" in commands.report()["failure"]["message"]
 
 
-def test_what_nobody_foresaw_has_a_report_and_a_traceback(
+def test_an_unforeseen_error_has_a_report_and_a_traceback(
     commands: Commands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     commands.run("plan")

@@ -78,7 +78,7 @@ def test_a_worker_is_never_written_a_field_that_it_does_not_know(
 
 
 @given(skews())
-def test_what_is_written_again_is_the_same(skew: tuple[Contract, type[Contract], int]) -> None:
+def test_writing_a_contract_again_gives_the_same_text(skew: tuple[Contract, type[Contract], int]) -> None:
     held, worker_model, version = skew
     text = held.to_json(version)
     assert worker_model.model_validate_json(text).to_json(version) == text

@@ -87,7 +87,7 @@ def test_zeros_that_pad_a_file_are_passed_over(tmp_path: Path, suffix: str, zero
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_what_follows_a_member_and_is_none_is_an_error(tmp_path: Path, suffix: str) -> None:
+def test_garbage_after_a_member_is_an_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(COMPRESSIONS[suffix](jsonl(["one"])) + b"secret words that follow")
     assert "secret" not in refusal_of(path, tmp_path / "out")
@@ -160,7 +160,7 @@ OTHER_THINGS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", OTHER_THINGS)
-def test_what_a_file_is_instead_is_said_without_a_word_of_its_content(tmp_path: Path, name: str) -> None:
+def test_a_wrong_file_is_described_without_quoting_its_content(tmp_path: Path, name: str) -> None:
     content, kind = OTHER_THINGS[name]
     (tmp_path / name).write_bytes(content)
     message = refusal_of(tmp_path / name, tmp_path / "out")
@@ -168,7 +168,7 @@ def test_what_a_file_is_instead_is_said_without_a_word_of_its_content(tmp_path: 
     assert SECRET not in message
 
 
-def test_a_line_of_json_that_is_no_object_is_not_quoted(tmp_path: Path) -> None:
+def test_a_json_line_that_is_not_an_object_is_not_quoted(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'"swordfish"\n' * 3)
     assert SECRET not in refusal_of(tmp_path / "a.jsonl", tmp_path / "out")
 

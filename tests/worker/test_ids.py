@@ -114,7 +114,7 @@ def test_ids_of_json_are_the_text_that_stands_in_the_line(tmp_path: Path, suffix
     assert ids_of(tmp_path / "a.jsonl", tmp_path / "out") == RAW
 
 
-def test_strings_keep_what_utf8_can_not_hold_apart(tmp_path: Path) -> None:
+def test_strings_that_utf8_cannot_hold_stay_distinct(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "x", "id": "\\ud800"}\n{"text": "y", "id": "\\ud801"}\n')
     assert ids_of(tmp_path / "a.jsonl", tmp_path / "out") == ["\\ud800", "\\ud801"]
     broken = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"\xfe"]).buffers())
@@ -122,7 +122,7 @@ def test_strings_keep_what_utf8_can_not_hold_apart(tmp_path: Path) -> None:
     assert ids_of(tmp_path / "b.parquet", tmp_path / "out2") == ["\\xff", "\\xfe"]
 
 
-def test_what_is_nested_by_the_thousand_is_an_error_of_its_row(tmp_path: Path) -> None:
+def test_a_value_nested_a_thousand_deep_is_an_error_of_its_row(tmp_path: Path) -> None:
     deep = "[" * 900 + "]" * 900
     deeper = '{"a":' * 50_000 + "1" + "}" * 50_000
     content = [

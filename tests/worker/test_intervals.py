@@ -22,7 +22,7 @@ def test_the_operator_reads_them_back(numbers: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 100_000)), st.integers(9, 60))
-def test_what_is_shortened_holds_whole_intervals(numbers: list[int], limit: int) -> None:
+def test_shortened_intervals_are_whole(numbers: list[int], limit: int) -> None:
     text = intervals(numbers)
     short = shortened(text, limit)
     assert len(short) <= limit

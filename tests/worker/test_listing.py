@@ -183,7 +183,7 @@ def test_a_name_is_only_a_name(tmp_path: Path, name: str) -> None:
         assert read_listing(Store(recipe.output.uri)).root == str(tmp_path / name)
 
 
-def test_a_path_that_is_there_is_no_glob(tmp_path: Path) -> None:
+def test_an_existing_path_is_not_taken_for_a_glob(tmp_path: Path) -> None:
     for name in ("a[1].jsonl", "a1.jsonl", "[x]/b.jsonl", "x/c.jsonl", "x*/d.jsonl"):
         write_jsonl(tmp_path / name, [name])
     assert paths(find(tmp_path / "a[1].jsonl")) == ["a[1].jsonl"]
@@ -193,7 +193,7 @@ def test_a_path_that_is_there_is_no_glob(tmp_path: Path) -> None:
     assert paths(find(tmp_path / "[xy]/*.jsonl")) == ["x/c.jsonl"]
 
 
-def test_a_pattern_that_is_none_is_explained(tmp_path: Path) -> None:
+def test_an_invalid_pattern_is_explained(tmp_path: Path) -> None:
     error = failure_of(tmp_path / "a**b/*.jsonl")
     assert error.failure.reason is Reason.SOURCE_NOT_FOUND
     assert "pattern" in error.failure.message
@@ -232,7 +232,7 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_passed_over_is_said_everywhere(
+def test_skipped_files_are_in_listing_plan_report_and_log(
     mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = make_recipe(mixed, tmp_path / "out")
@@ -270,7 +270,7 @@ def test_many_skipped_files_still_fit_into_a_termination_message(tmp_path: Path)
     assert json.loads(fit(report)) == json.loads(report.to_json())
 
 
-def test_what_is_asked_for_and_can_not_be_read_is_an_error_with_the_list(mixed: Path) -> None:
+def test_asking_for_files_that_cannot_be_read_is_an_error_that_lists_them(mixed: Path) -> None:
     for pattern in ("*.lz4", "*.csv", "c.csv", "**/*.parquet.gz", "part-*", "dataset_inf*"):
         error = failure_of(mixed / pattern)
         assert error.exit_code is ExitCode.CONFIG
@@ -280,7 +280,7 @@ def test_what_is_asked_for_and_can_not_be_read_is_an_error_with_the_list(mixed: 
     assert paths(find(mixed / "*.json*")) == ["a.jsonl"]
 
 
-def test_a_folder_without_any_readable_file_says_what_is_there(tmp_path: Path) -> None:
+def test_the_error_of_a_folder_without_readable_files_lists_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "data-00000-of-00001.arrow").write_bytes(b"-")
     (tmp_path / "state.json").write_bytes(b"{}")
     error = failure_of(tmp_path)
@@ -306,7 +306,7 @@ METADATA = {
 
 @pytest.mark.parametrize("name", METADATA)
 @pytest.mark.parametrize("data", ["data/train-00000-of-00001.parquet", "data.jsonl", "data.json"])
-def test_json_about_a_dataset_is_none_of_its_documents(tmp_path: Path, name: str, data: str) -> None:
+def test_json_about_a_dataset_is_not_read_as_documents(tmp_path: Path, name: str, data: str) -> None:
     if data.endswith("parquet"):
         write_parquet(tmp_path / "in" / data, ["one", "two"])
     else:
@@ -406,7 +406,7 @@ def test_objects_that_stand_for_folders_are_no_files(
         assert found.skipped == []
 
 
-def test_a_folder_without_a_name_is_said_and_does_not_lead_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_a_name_is_reported_and_does_not_lead_back(monkeypatch: pytest.MonkeyPatch) -> None:
     root = f"memory://{uuid.uuid4().hex}"
     Store(root).create("a.jsonl", jsonl(["a"]))
     fs = fsspec.filesystem("memory")

@@ -29,7 +29,7 @@ async def test_every_document_becomes_a_row_per_prompt_and_rollout() -> None:
     assert bench.engine.closed
 
 
-async def test_what_is_committed_is_not_generated_again() -> None:
+async def test_committed_samples_are_not_generated_again() -> None:
     first = Bench(documents(20), die_after=15)
     await first.fail()
     committed = len(first.sink.keys)
@@ -88,7 +88,7 @@ async def test_the_window_of_requests_stays_within_its_limit_and_a_document() ->
     assert bench.progress.report().in_flight == 0
 
 
-async def test_what_has_finished_is_committed_at_intervals() -> None:
+async def test_finished_samples_are_committed_at_intervals() -> None:
     bench = Bench(documents(40), limit=8, token_seconds=0.2)
     await bench.run()
     assert len(bench.sink.commits) > 3

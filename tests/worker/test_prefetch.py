@@ -73,7 +73,7 @@ def test_closing_wakes_who_waits_and_is_not_taken_for_the_end() -> None:
     never.set()
 
 
-def test_closing_what_was_taken_to_its_end_changes_nothing() -> None:
+def test_closing_an_exhausted_stage_changes_nothing() -> None:
     stage = Prefetch([1, 2], ahead=2, name="stage")
     assert list(stage) == [1, 2]
     stage.close()

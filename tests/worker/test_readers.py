@@ -135,7 +135,7 @@ def test_lone_surrogates_are_replaced_so_that_the_text_can_be_written(tmp_path: 
     assert document.id == "\\udc00"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + jsonl(["one", "two"]))
     assert [document.text for document in read(tmp_path / "a.jsonl")] == ["one", "two"]
 

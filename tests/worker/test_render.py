@@ -104,7 +104,7 @@ def test_a_huge_document_costs_no_more_than_what_fits(tokenizer: HuggingFaceToke
     assert sum(seen) < 20_000
 
 
-def test_what_is_shortened_counts_as_truncated() -> None:
+def test_a_shortened_document_counts_as_truncated() -> None:
     rendering = renderer(WordTokenizer(), prompts=[FAQ], max_model_len=60)
     whole = "x" * 32 * 1000
     assert rendering.render(rendering.shorten(whole)).truncated

@@ -49,7 +49,7 @@ def test_the_last_error_is_the_cause(line: str, cause: str | None) -> None:
         assert tail.cause() == cause
 
 
-def test_what_follows_from_an_error_does_not_hide_it() -> None:
+def test_a_consequential_error_does_not_hide_its_cause() -> None:
     with listening() as tail:
         write("ValueError: the cause\nEngineDeadError: a consequence\nand other words\n")
         assert tail.cause() == "ValueError: the cause"

@@ -57,7 +57,7 @@ def test_size_and_existence_are_those_of_now(store: Store) -> None:
     assert store.size("a/b") == 5
 
 
-def test_a_file_is_fetched_over_what_is_there(store: Store, tmp_path: Path) -> None:
+def test_fetching_overwrites_an_existing_local_file(store: Store, tmp_path: Path) -> None:
     store.create("x/a", b"0123456789")
     local = tmp_path / "local"
     local.write_bytes(b"something longer than the file")
@@ -67,12 +67,12 @@ def test_a_file_is_fetched_over_what_is_there(store: Store, tmp_path: Path) -> N
         store.fetch("x/b", local)
 
 
-def test_reading_what_is_not_there_says_so(store: Store) -> None:
+def test_reading_a_missing_file_says_that_it_is_missing(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         store.read("nothing/here")
 
 
-def test_removing_twice_is_no_error(store: Store) -> None:
+def test_removing_twice_raises_nothing(store: Store) -> None:
     for name in ("x/a", "x/y/b", "z"):
         store.create(name, b"-")
     for _ in range(2):
@@ -99,7 +99,7 @@ def test_of_many_threads_that_create_one_path_exactly_one_wins(tmp_path: Path, r
     assert [path.name for path in (tmp_path / "out" / f"folder-{round_}").iterdir()] == ["file"]
 
 
-def test_what_a_killed_writer_left_is_not_listed_and_can_be_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_not_listed_and_can_be_removed(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.create("faq/shard", b"-")
     (tmp_path / "faq" / ".rephrase-0123.tmp").write_bytes(b"half")
@@ -214,7 +214,7 @@ def check_odd_name(store: Store, name: str, local: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["local", "memory"])
-def test_removing_a_folder_whose_name_is_a_glob_spares_what_that_would_match(
+def test_removing_a_folder_whose_name_looks_like_a_glob_spares_other_folders(
     root: str, tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path) if root == "local" else f"memory://{uuid.uuid4().hex}")

@@ -68,10 +68,10 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_may_pass_is_waited_for(error: BaseException) -> None:
+def test_passing_errors_are_waited_for(error: BaseException) -> None:
     assert may_pass(error)
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_what_lasts_is_not(error: BaseException) -> None:
+def test_permanent_errors_are_not_waited_for(error: BaseException) -> None:
     assert not may_pass(error)
