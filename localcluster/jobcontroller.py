@@ -121,7 +121,7 @@ def _owner(pod: Object) -> str:
 
 
 def _pod(job: Object, index: int, notes: dict[str, str]) -> Object:
-    """A pod of a Job; a negative index is none."""
+    """A pod of a Job. A negative index means that the Job has no indexes."""
     template, name = copy.deepcopy(job["spec"]["template"]), job["metadata"]["name"]
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
     meta, prefix = template["metadata"], f"{name}-{index}-" if index >= 0 else f"{name}-"

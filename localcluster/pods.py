@@ -223,7 +223,7 @@ class Pod:
         }
 
     async def report(self) -> None:
-        """Write the status if it is news. A pod that is gone has nobody to tell."""
+        """Write the status if it has changed. Nothing is written for a pod that is gone."""
         async with self._lock:
             status = self._status()
             if status == self._reported:

@@ -246,7 +246,7 @@ class Verbs:
 
 
 def _held(resource: Resource, obj: Object) -> bool:
-    """Whether somebody has to finish before the object can go."""
+    """Whether something still has to finish before the object can be removed."""
     spec_too = resource.plural == "namespaces" and obj["spec"].get("finalizers")
     return bool(obj["metadata"].get("finalizers") or spec_too)
 

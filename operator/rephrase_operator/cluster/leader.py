@@ -55,7 +55,7 @@ class Lease:
         """The Lease as this process wrote it last."""
         self.seconds = seconds
         self.trouble = ""
-        """What keeps this process from taking or renewing the Lease, if it is not that somebody holds it."""
+        """Why this process can't take or renew the Lease; empty if only another process holds it."""
         # Two processes with the same pod name must not both believe that they hold the Lease.
         self.identity = f"{identity}_{uuid.uuid4().hex[:12]}"
 
@@ -89,7 +89,7 @@ class Lease:
             )
 
     def expires_in(self) -> float:
-        """Seconds until the Lease that somebody else holds can be taken, as far as it was seen."""
+        """Seconds until this process may take the Lease that another one holds, by what it has seen."""
         return self._seen_at + self._seen_seconds - self._clock() if self._seen else 0.0
 
     async def _hold(self) -> bool:

@@ -76,7 +76,7 @@ def _workers(before: RephraseJobStatus, after: RephraseJobStatus) -> list[Event]
         return []
     if after.phase is not None and after.phase.final:
         return []
-    # The kubelet alternates between ErrImagePull and ImagePullBackOff: one event for the trouble.
+    # The kubelet alternates between ErrImagePull and ImagePullBackOff. Both are one problem: one event.
     if old is not None and old.status == "False" and old.reason not in _QUIET:
         return []
     return [_of("Warning", new)]

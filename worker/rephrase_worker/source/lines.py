@@ -22,7 +22,7 @@ _SKIP_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number as it stands in the line, NaN and Infinity included."""
+    """A JSON number as the text in the line, NaN and Infinity included."""
 
     text: str
 

@@ -50,7 +50,7 @@ SPECIAL = "not a regular file"
 NAMELESS = "a folder whose name is empty can't be listed"
 
 UNREADABLE = (SUFFIX, WHOLE_PARQUET, OTHER_FORMAT, SPECIAL)
-"""Reasons that lie in the file: whoever asked for just this file is told."""
+"""Reasons that are about the file itself. A job that asks for just this file gets them as its error."""
 
 _SHOWN_NAMES = 5
 _SHOWN_CHARACTERS = 60

@@ -1,8 +1,8 @@
-"""A place on a file system: the file system and a path of its own, which are never glued together again.
+"""A place on a file system: the file system and a path, which are kept apart and never joined to a URI again.
 
 fsspec takes and gives URIs in many places, and parses them anew each time: `::` starts a chain, `?` a
 query, `~` a home, and `*`, `?` and `[` are globs, even where a file of that very name exists. All of
-these occur in names of files. So a URI is taken apart once, here, and from then on names are only ever
+these occur in names of files. So a URI is taken apart once, here. After that, names are only
 appended to the path. Local files don't pass through fsspec at all.
 """
 
@@ -25,24 +25,24 @@ from fsspec.implementations.local import LocalFileSystem
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 Kind = Literal["file", "folder", "link to nothing", "other"]
-"""What lies somewhere. "other" is a pipe, a socket or a device."""
+"""The kind of an entry. "other" is a pipe, a socket or a device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a folder holds under one name."""
+    """An entry of a folder."""
 
     name: str
     kind: Kind
     info: Mapping[str, Any]
     """What the file system says about a file: `size`, and what `etag` needs."""
     identity: tuple[int, int] | None = None
-    """Of a local folder, whatever links led to it: device and inode."""
+    """Device and inode of a local folder: the same whichever links led to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A file or folder, there or not. `uri` is its name for people, and what `parse` makes it from."""
+    """A file or folder, which may not exist. `uri` is its name for people, and what `parse` takes."""
 
     fs: AbstractFileSystem
     path: str
@@ -50,7 +50,7 @@ class Location:
 
     @classmethod
     def parse(cls, uri: str) -> Location:
-        """The place that a URI or a local path names; no character after the scheme means anything.
+        """The place that a URI or a local path names. No character after the scheme has a special meaning.
 
         Raises ValueError when there is no such file system or it can't be made.
         """
@@ -62,7 +62,7 @@ class Location:
             return cls(LocalFileSystem(), path, path)
         try:
             kind = fsspec.get_filesystem_class(scheme[1])
-            # Listings are never cached: a twin's files have to be seen.
+            # Listings are never cached, so that files of other processes are seen.
             fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(uri))  # noqa: SLF001
             path = kind._strip_protocol(uri)  # noqa: SLF001
         except Exception as error:  # every file system has its own exceptions
@@ -89,11 +89,11 @@ class Location:
         return Location(self.fs, self.path[:-cut] or "/", self.uri[:-cut] or "/")
 
     def __truediv__(self, relative: str) -> Location:
-        """What lies below it under a relative path, whatever characters that holds."""
+        """The place below it at a relative path, which can hold any characters."""
         return Location(self.fs, _join(self.path, relative), _join(self.uri, relative))
 
     def info(self) -> dict[str, Any]:
-        """What is known about it now, `type` (file, directory or other) and `size` among it.
+        """What the file system says about it now, including `type` (file, directory or other) and `size`.
 
         Raises FileNotFoundError when nothing is there.
         """
@@ -109,7 +109,7 @@ class Location:
         return status.st_dev, status.st_ino
 
     def kind(self) -> Kind | None:
-        """What is there now; None for nothing. Any error but absence is raised."""
+        """The kind of what is there now; None for nothing. Every error except absence is raised."""
         try:
             type_ = self.info()["type"]
         except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +121,7 @@ class Location:
         return _KINDS.get(type_, "other")
 
     def entries(self) -> list[Entry]:
-        """What the folder holds, links followed. Every error is raised, that of one page of a listing too.
+        """The entries of the folder, with links followed. Every error is raised, also in mid-listing.
 
         On object stores the zero-byte objects that stand for folders are left out. A folder without a
         name is what S3 shows for two slashes in a row; nothing below it can be listed.
@@ -171,7 +171,7 @@ def _local_entry(entry: os.DirEntry[str]) -> Entry:
     try:
         status = entry.stat()
     except OSError as error:
-        # ELOOP: links that lead to each other. A file that vanished since it was listed is none either.
+        # ELOOP: links that lead to each other. A file that vanished after the listing is treated like them.
         if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
             raise
         return Entry(entry.name, "link to nothing", {})
