@@ -1,7 +1,8 @@
 """`make demo`: the whole product on one machine, from kubectl apply to a rephrased dataset.
 
-Real parts only: kubectl, the operator with the chart's own permissions, DataTrove, vLLM on the CPU and
-SmolLM2-135M. What stands in for Kubernetes is `localcluster`. Interrupted, it carries on where it was.
+The parts are real: kubectl, the operator with the chart's own permissions, DataTrove, vLLM on the CPU and
+SmolLM2-135M. Only Kubernetes is replaced, by `localcluster`. A demo that was interrupted resumes when it is
+run again.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from scripts import demo_input, demo_output  # noqa: E402 - run as a file, this 
 from scripts.demo_output import console  # noqa: E402
 
 HOME = ROOT / ".local" / "demo"
-"""Everything the demo writes; safe to delete when nothing runs."""
+"""Everything that the demo writes. It can be deleted while nothing runs."""
 
 INPUT, OUTPUT, CLUSTER = HOME / "input", HOME / "output", HOME / "cluster"
 RUNNING = HOME / "running.json"
-"""Process ids and the metrics port of what is running."""
+"""Process ids of the running parts, and the operator's metrics port."""
 
 MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct"
 CHART = ROOT / "charts" / "rephrase-operator"
@@ -46,11 +47,11 @@ START_SECONDS = 60
 
 
 class DemoError(Exception):
-    """The demo can't go on; the message says what to look at."""
+    """The demo can't go on; the message says why."""
 
 
 def main() -> int:
-    """Run, keep (`--keep`) or end (`--down`) the demo; returns the exit code."""
+    """Run the demo, with `--keep` leave it running, or stop it with `--down`. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Rephrase a handful of documents on this machine.")
     parser.add_argument("--keep", action="store_true", help="leave the cluster and the operator running")
     parser.add_argument("--down", action="store_true", help="end what --keep left running")
@@ -77,7 +78,7 @@ def main() -> int:
 
 
 def run(*, keep: bool) -> None:
-    """Everything from the input to the closing words. Raises DemoError."""
+    """Run the demo from the input to the last words. Raises DemoError."""
     manifest = prepare()
     console.print("Starting a local cluster and the operator ...")
     processes = {"cluster": start_cluster()}
@@ -161,7 +162,7 @@ def start_operator(port: int) -> int:
 
 
 def follow(manifest: dict[str, Any]) -> None:
-    """Apply the job and show it until its end. Raises DemoError when it fails."""
+    """Apply the job and show its progress until it ends. Raises DemoError if it fails."""
     path = HOME / "rephrasejob.yaml"
     path.write_text(yaml.safe_dump(manifest, sort_keys=False))
     shown = path.relative_to(ROOT)
@@ -177,12 +178,12 @@ def follow(manifest: dict[str, Any]) -> None:
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl as the cluster's administrator and return what it prints."""
+    """Run kubectl as the cluster's administrator and return its output."""
     return command("kubectl", *arguments, stdin=stdin, KUBECONFIG=str(CLUSTER / "kubeconfig"))
 
 
 def command(*arguments: str, stdin: str | None = None, **environment: str) -> str:
-    """Run a program and return what it prints. Raises DemoError with its own words when it fails."""
+    """Run a program and return its output. Raises DemoError with the program's error if it fails."""
     result = subprocess.run(
         arguments, env=os.environ | environment, input=stdin, capture_output=True, text=True, check=False
     )
@@ -206,7 +207,7 @@ def spawn(name: str, arguments: list[str], **environment: str) -> subprocess.Pop
 
 
 def wait_for(name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
-    """Wait until a part is ready. Raises DemoError when it ends or takes too long, with its last words."""
+    """Wait until a part is ready. Raises DemoError with its last log lines if it ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -224,23 +225,23 @@ def answers(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing uses at the moment."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def record(processes: dict[str, int], port: int) -> None:
-    """Remember what runs, for `--down` and for a run after one that was killed."""
+    """Record what runs, for `--down` and for the run after one that was killed."""
     RUNNING.write_text(json.dumps({"processes": processes, "port": port}))
 
 
 def stop() -> None:
-    """End what is recorded as running, operator first, and wait until it is gone."""
+    """Stop the recorded parts, the operator first, and wait until they have ended."""
     if not RUNNING.exists():
         return
     processes: dict[str, int] = json.loads(RUNNING.read_text())["processes"]
     for name, pid in reversed(processes.items()):
-        # The process id may belong to somebody else by now.
+        # Another process may have the id by now.
         if name in ("cluster", "operator") and any(
             part in command_line(pid) for part in ("localcluster", "rephrase")
         ):
@@ -251,14 +252,14 @@ def stop() -> None:
 
 
 def command_line(pid: int) -> str:
-    """The command line of a process, empty when there is none."""
+    """The command line of a process; empty if there is no such process."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     return ""
 
 
 def wait_gone(pid: int, seconds: float = 30.0) -> None:
-    """Wait for a process to end, then end it the hard way."""
+    """Wait until a process has ended; kill it when the time is over."""
     for _ in attempts(seconds):
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
@@ -269,7 +270,7 @@ def wait_gone(pid: int, seconds: float = 30.0) -> None:
 
 
 def attempts(seconds: float) -> Iterator[None]:
-    """Ten a second until the time is over."""
+    """Ten attempts a second until the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
