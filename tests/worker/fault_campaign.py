@@ -33,8 +33,8 @@ TOKEN_SECONDS = "0.1"
 LONGEST_SECONDS = 0.7
 """A signal is sent within this time: by then most undisturbed attempts are done."""
 
-DEEPEST = 30
-"""The store fails within so many operations: about as many as an undisturbed attempt does."""
+DEEPEST = 40
+"""The store fails within so many operations: about as many as an undisturbed worker does."""
 
 FAULTS = {
     "SIGKILL at a random time": {-signal.SIGKILL},
@@ -43,6 +43,7 @@ FAULTS = {
     "SIGTERM at an operation of the store": {ExitCode.PREEMPTED, -signal.SIGTERM},
     "an operation of the store fails": {ExitCode.INTERNAL},
     "an answer of the store is lost": {ExitCode.INTERNAL},
+    "the store is away for a while": {ExitCode.INTERNAL},
     "the store stays away": {ExitCode.INTERNAL},
     "the engine dies": {ExitCode.ENGINE},
 }
@@ -191,12 +192,14 @@ class Campaign:
     def _start(self, words: list[str], stack: ExitStack) -> Attempt:
         """Start a process with a fault ahead of it."""
         kind = self.rng.choice(list(FAULTS))
-        at, after = self.rng.randint(1, DEEPEST), self.rng.random() < 0.5
+        at, times = self.rng.randint(1, DEEPEST), self.rng.randint(2, 12)
+        after = self.rng.random() < 0.5
         faults = {
             "SIGKILL at an operation of the store": StoreFault(kind="kill", at=at, after=after),
             "SIGTERM at an operation of the store": StoreFault(kind="terminate", at=at, after=after),
             "an operation of the store fails": StoreFault(kind="fail", at=at, after=False),
             "an answer of the store is lost": StoreFault(kind="fail", at=at, after=True),
+            "the store is away for a while": StoreFault(kind="fail", at=at, after=after, count=times),
             "the store stays away": StoreFault(kind="fail", at=at, after=False, count=1_000_000),
         }
         dies = {"REPHRASE_SIMULATED_DIE_AFTER": str(self.rng.randint(0, 60))}
@@ -224,7 +227,7 @@ class Campaign:
         """The dataset is what undisturbed workers make of the source, and every account agrees with it."""
         quiet = self._undisturbed()
         account = json.loads((self.job.output / layout.ACCOUNT).read_bytes())
-        assert account["missingShards"] == account["unfinishedFiles"] == []
+        assert (account["missingShards"], account["unfinishedFiles"]) == (0, 0)
         for prompt in self.job.recipe.prompts:
             rows = self.job.rows(prompt.name)
             assert _unsigned(rows) == _unsigned(quiet.rows(prompt.name))

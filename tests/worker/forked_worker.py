@@ -9,14 +9,16 @@ process's number, because a real engine's text differs from process to process, 
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +26,8 @@ from typing import Any, Literal
 SPEED = 20.0
 """Seconds of the worker's clock in a second of the machine's."""
 
-OPERATIONS = ("create", "create_from_file", "replace", "read", "open", "exists", "list", "remove_tree")
-"""The operations of a store that are counted."""
+LONGEST_WAIT = 0.05
+"""Seconds of the machine for which a worker waits for its store at most; its clock skips the rest."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -36,25 +38,33 @@ _CONTEXT.set_forkserver_preload(
 
 @dataclass(frozen=True, kw_only=True)
 class StoreFault:
-    """What happens at operation number `at` on the store, counted from 1."""
+    """What happens at attempt number `at` to do something on the store, counted from 1."""
 
     kind: Literal["kill", "terminate", "fail"]
-    """SIGKILL, SIGTERM, or an error of the store's own kind."""
+    """SIGKILL, SIGTERM, or an input/output error."""
     at: int
     after: bool
     """After the operation took effect, so that only its answer is lost, or before."""
     count: int = 1
-    """How many operations in a row fail."""
+    """How many attempts in a row fail."""
 
 
 class FastClock:
     """The worker's `Clock`, SPEED times as fast as the machine's."""
 
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
     def now(self) -> float:
-        return time.monotonic() * SPEED
+        return time.monotonic() * SPEED + self._skipped
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / SPEED)
+
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        pause = min(seconds / SPEED, LONGEST_WAIT)
+        if not wake.wait(pause):
+            self._skipped += seconds - pause * SPEED
 
 
 class ForkedWorker:
@@ -108,13 +118,15 @@ def _main(
     words: list[str], environment: dict[str, str], log: Path, fault: StoreFault | None, struck: Path
 ) -> None:
     from rephrase_worker import cli
+    from rephrase_worker.clock import MonotonicClock
     from rephrase_worker.engine import simulated
 
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    cli.MonotonicClock = FastClock  # type: ignore[misc,assignment]
+    for name in ("__init__", "now", "sleep", "wait"):
+        setattr(MonotonicClock, name, getattr(FastClock, name))
     simulated_text = simulated.simulated_text
     simulated.simulated_text = lambda *request: f"{simulated_text(*request)} {os.getpid()}"
     if fault is not None:
@@ -124,47 +136,41 @@ def _main(
 
 
 class _Breaker:
-    """Counts operations, and does at the chosen one what the fault says."""
+    """Counts attempts, and does at the chosen ones what the fault says. For several threads."""
 
     def __init__(self, fault: StoreFault, struck: Path) -> None:
         self._fault = fault
         self._struck = struck
-        self._number = 0
+        self._numbers = itertools.count(1)
 
-    def step(self, operation: Callable[..., Any], *words: Any, **named: Any) -> Any:
-        self._number += 1
-        if not self._fault.at <= self._number < self._fault.at + self._fault.count:
-            return operation(*words, **named)
+    def attempt(self, operation: Callable[[], Any]) -> Any:
+        if not self._fault.at <= next(self._numbers) < self._fault.at + self._fault.count:
+            return operation()
         self._struck.touch()
         if self._fault.after:
-            answer = operation(*words, **named)
+            answer = operation()
             self._strike()
             return answer
         self._strike()
-        return operation(*words, **named)
+        return operation()
 
     def _strike(self) -> None:
-        from rephrase_worker.spec import ExitCode, Reason, WorkerError
-
         match self._fault.kind:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "terminate":
                 os.kill(os.getpid(), signal.SIGTERM)
             case "fail":
-                raise WorkerError(
-                    Reason.OUTPUT_NOT_WRITABLE, "The store fails, as asked.", exit_code=ExitCode.INTERNAL
-                )
+                raise OSError(errno.EIO, "the store fails, as asked")
 
 
 def _break_store(breaker: _Breaker) -> None:
-    """This process has a class of its own to change: nobody else sees it."""
+    """Fail below the store's patience. This process has a class of its own to change: nobody else sees it."""
     from rephrase_worker.store import Store
 
-    for name in OPERATIONS:
-        original = getattr(Store, name)
+    patiently = Store._patiently
 
-        def broken(store: Store, *words: Any, original: Callable[..., Any] = original, **named: Any) -> Any:
-            return breaker.step(partial(original, store), *words, **named)
+    def broken(store: Store, operation: str, attempt: Callable[[], Any], *, writing: bool) -> Any:
+        return patiently(store, operation, lambda: breaker.attempt(attempt), writing=writing)
 
-        setattr(Store, name, broken)
+    Store._patiently = broken  # type: ignore[method-assign,assignment]
