@@ -113,13 +113,15 @@ REVISIONS = [
 GOOD_VARIABLES = [
     *("AWS_REGION", "AWS_ENDPOINT_URL", "HF_ENDPOINT", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "NCCL_DEBUG"),
     *("NCCL_SOCKET_IFNAME", "VLLM_CPU_KVCACHE_SPACE", "REPHRASE_SIMULATED_FAIL_EVERY"),
-    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_TENANT_ID",
 ]
 BAD_VARIABLES = [
     # Whose content is sent: a file, or a folder with a file `token` in it.
     *("HF_TOKEN_PATH", "HF_HOME", "HF_STORED_TOKENS_PATH", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
     *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_FEDERATED_TOKEN_FILE"),
+    # What the pod's own token is sent to.
+    "STORAGE_EMULATOR_HOST",
     # What runs code.
     *("PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "PATH", "HOME", "HF_MODULES_CACHE", "VLLM_PLUGINS"),
     *("OMP_TOOL_LIBRARIES", "NCCL_NET_PLUGIN", "NCCL_CONF_FILE", "FSSPEC_CONFIG_DIR", "AWS_DATA_PATH"),
@@ -195,3 +197,11 @@ def test_only_listed_variables_reach_a_pod(stage: Stage) -> None:
     for text in refused.values():
         assert "spec.worker.env[0].name" in text
         assert "AWS_ACCESS_KEY_ID" in text, "the list of what is allowed is not in the message"
+
+
+def test_an_azure_account_is_a_name_and_no_other_host(stage: Stage) -> None:
+    values = ["mystorage1", "evil.example.com/", "a.b", "evil.example.com#", "My-Storage"]
+    variables = [{"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": value} for value in values]
+    refused = refusals(stage, [spec_with(stage, "env", variable) for variable in variables])
+    assert set(refused) == {1, 2, 3, 4}
+    assert all("lowercase letters and digits" in text for text in refused.values())

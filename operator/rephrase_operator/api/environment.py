@@ -34,9 +34,9 @@ Variable = Literal[
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
-    # Google Cloud Storage. Credentials are the pod's workload identity: a key would have to be a file.
+    # Google Cloud Storage. Credentials are the pod's workload identity: a key would have to be a file. Not
+    # STORAGE_EMULATOR_HOST: that host would be sent the token of this identity.
     "GOOGLE_CLOUD_PROJECT",
-    "STORAGE_EMULATOR_HOST",
     # Azure Blob Storage.
     "AZURE_STORAGE_ACCOUNT_NAME",
     "AZURE_STORAGE_ACCOUNT_KEY",
@@ -131,6 +131,13 @@ class EnvVar(Spec):
         Rule(
             f"!has(self.value) || !self.name.matches('{_CREDENTIAL}')",
             "value can't be used for a credential: put it into a Secret and name it in secretKeyRef",
+            ".value",
+        ),
+        Rule(
+            # It becomes the first part of a host name, to which the pod's token is sent.
+            "self.name != 'AZURE_STORAGE_ACCOUNT_NAME' || !has(self.value) || "
+            "self.value.matches('^[a-z0-9]{3,24}$')",
+            "value of AZURE_STORAGE_ACCOUNT_NAME must be 3 to 24 lowercase letters and digits",
             ".value",
         ),
         Rule(
