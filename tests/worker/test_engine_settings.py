@@ -18,14 +18,13 @@ MODEL = Model(name="owner/model")
 
 
 def arguments(engine: EngineSettings, *, seeded: bool = False, on_cpu: bool = False) -> dict[str, object]:
-    return engine_arguments(engine, MODEL, "abc", seeded=seeded, on_cpu=on_cpu)
+    return engine_arguments(engine, MODEL, "/cache/abc", seeded=seeded, on_cpu=on_cpu)
 
 
 def test_unset_settings_are_left_to_vllm() -> None:
     assert arguments(EngineSettings()) == {
-        "model": "owner/model",
-        "revision": "abc",
-        "tokenizer_revision": "abc",
+        "model": "/cache/abc",
+        "served_model_name": "owner/model",
         "tensor_parallel_size": 1,
         "pipeline_parallel_size": 1,
     }
@@ -94,7 +93,7 @@ def test_workers_are_offline_and_send_no_statistics_unless_told(monkeypatch: pyt
 
 
 async def test_an_engine_that_was_not_started_says_so() -> None:
-    engine = VllmEngine(engine=EngineSettings(), model=MODEL, sampling=Sampling(), revision=None)
+    engine = VllmEngine(engine=EngineSettings(), model=MODEL, sampling=Sampling(), folder="/cache/abc")
     with pytest.raises(RuntimeError, match="not been started"):
         _ = engine.max_model_len
     await engine.close()
@@ -102,9 +101,9 @@ async def test_an_engine_that_was_not_started_says_so() -> None:
 
 def test_settings_with_which_vllm_refuses_every_request_are_refused_before_it_starts() -> None:
     engine = EngineSettings(speculation=Speculation(method="ngram", num_speculative_tokens=6))
-    VllmEngine(engine=engine, model=MODEL, sampling=Sampling(), revision=None)
+    VllmEngine(engine=engine, model=MODEL, sampling=Sampling(), folder="/cache/abc")
     with pytest.raises(WorkerError, match="minP") as caught:
-        VllmEngine(engine=engine, model=MODEL, sampling=Sampling(min_p=0.1), revision=None)
+        VllmEngine(engine=engine, model=MODEL, sampling=Sampling(min_p=0.1), folder="/cache/abc")
     assert caught.value.exit_code is ExitCode.USAGE
 
 

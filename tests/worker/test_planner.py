@@ -11,6 +11,7 @@ import pytest
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_plan
+from rephrase_worker.models import delivery
 from rephrase_worker.planner import pinning, planner
 from rephrase_worker.spec import EngineSettings, Model, Reason, Source, WorkerError
 from rephrase_worker.store import Store
@@ -245,7 +246,8 @@ def cached_model(cache: Path, commit: str) -> None:
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(commit)
     (repo / "snapshots" / commit).mkdir(parents=True)
-    (repo / "snapshots" / commit / "config.json").write_text(json.dumps({}))
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (repo / "snapshots" / commit / name).write_text(json.dumps({}))
 
 
 def test_offline_a_hub_model_is_pinned_to_the_commit_in_the_cache(
@@ -259,7 +261,7 @@ def test_offline_a_hub_model_is_pinned_to_the_commit_in_the_cache(
     assert planner.plan(recipe, NO_MODEL).model_revision == commit
     assert shard_plans(recipe)[0].model_revision == commit
     with pytest.raises(WorkerError) as caught:
-        pinning.pin_model(Model(name="acme/other"))
+        delivery.pin(Model(name="acme/other"), {})
     assert caught.value.failure.reason is Reason.MODEL_NOT_FOUND
     with pytest.raises(WorkerError) as caught:
         pinning.pin_dataset(Source(uri="hf://datasets/acme/web/data"))

@@ -276,7 +276,7 @@ def test_a_tokenizer_that_fails_on_a_worker_after_planning_is_that_nodes_trouble
     planner.plan(recipe)
     (model / "tokenizer.json").unlink()
     with pytest.raises(WorkerError, match="different on this node") as caught:
-        load_planned_tokenizer(str(model), None)
+        load_planned_tokenizer(str(model))
     assert caught.value.exit_code is ExitCode.INTERNAL
 
 

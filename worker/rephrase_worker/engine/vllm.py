@@ -39,7 +39,7 @@ ENVIRONMENT = {
     # the same, and all of them would share these cores while the rest stood idle.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
-"""Defaults that have to be set before vLLM is imported. The planner has fetched the model."""
+"""Defaults that have to be set before vLLM is imported. vLLM gets the model as a folder and asks nobody."""
 
 NOT_ARGUMENTS = {
     "backend",
@@ -61,11 +61,14 @@ def set_environment() -> None:
 
 
 def engine_arguments(
-    engine: spec.EngineSettings, model: spec.Model, revision: str | None, *, seeded: bool, on_cpu: bool
+    engine: spec.EngineSettings, model: spec.Model, folder: str, *, seeded: bool, on_cpu: bool
 ) -> dict[str, Any]:
-    """The keyword arguments of AsyncEngineArgs. vLLM chooses what is unset."""
+    """The keyword arguments of AsyncEngineArgs. vLLM chooses what is unset.
+
+    `folder` holds the model. In vLLM's metrics the model keeps the name that the user gave it.
+    """
     arguments = engine.model_dump(exclude=NOT_ARGUMENTS, exclude_none=True)
-    arguments |= {"model": model.name, "revision": revision, "tokenizer_revision": revision}
+    arguments |= {"model": folder, "served_model_name": model.name}
     if engine.speculation is not None:
         arguments["speculative_config"] = engine.speculation.model_dump(exclude_none=True)
     if seeded and on_cpu and engine.enable_chunked_prefill is None:
@@ -120,7 +123,7 @@ class VllmEngine:
         engine: spec.EngineSettings,
         model: spec.Model,
         sampling: spec.Sampling,
-        revision: str | None,
+        folder: str,
     ) -> None:
         if engine.speculation is not None and sampling.min_p > 0:
             raise WorkerError(
@@ -131,7 +134,7 @@ class VllmEngine:
         self._engine = engine
         self._model = model
         self._sampling = sampling
-        self._revision = revision
+        self._folder = folder
         self._tokens = _TokenCount()
         self._llm: AsyncLLM | None = None
         self._stderr: StderrTail | None = None
@@ -145,7 +148,7 @@ class VllmEngine:
             **engine_arguments(
                 self._engine,
                 self._model,
-                self._revision,
+                self._folder,
                 seeded=self._sampling.seed is not None,
                 on_cpu=current_platform.is_cpu(),
             )

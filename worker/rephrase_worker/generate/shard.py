@@ -12,18 +12,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_plan_of, read_shard
 from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.engine import Engine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
-from rephrase_worker.engine.vllm import VllmEngine, set_environment
+from rephrase_worker.engine.vllm import VllmEngine
 from rephrase_worker.generate.commits import TwinFinishedError
 from rephrase_worker.generate.loop import GenerationLoop
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
-from rephrase_worker.plan import ShardPlan
+from rephrase_worker.models import delivery
 from rephrase_worker.rendering.render import Renderer, check_templates
 from rephrase_worker.rendering.tokenizer import Tokenizer, load_tokenizer
 from rephrase_worker.rendering.words import WordTokenizer
@@ -121,6 +122,7 @@ def _generate(
     committed = sink.resume()
     progress.resumed(_base(job, committed))
     documents = ShardReader(shard, job.recipe.source).run()
+    model = _Model(job, shard.model_revision, environment, progress, clock)
     loop = GenerationLoop(
         documents=documents,
         committed=set(committed.keys),
@@ -129,8 +131,8 @@ def _generate(
             model=job.recipe.model.name if job.engine.backend == "vllm" else MODEL_NAME,
             revision=shard.model_revision,
         ),
-        make_engine=lambda: _make_engine(job, shard, environment, clock),
-        make_renderer=lambda engine: _make_renderer(job, shard, engine),
+        make_engine=lambda: _make_engine(job, model, environment, clock),
+        make_renderer=lambda engine: _make_renderer(job, model, engine),
         sink=SinkForLoop(sink, patience),
         progress=progress,
         clock=clock,
@@ -169,22 +171,51 @@ async def _run(loop: GenerationLoop) -> None:
         await loop.run()
 
 
-def _make_engine(job: Job, shard: ShardPlan, environment: Mapping[str, str], clock: Clock) -> Engine:
+class _Model:
+    """The model's folder on this machine, fetched when it is first asked for: a shard may need no engine."""
+
+    def __init__(
+        self,
+        job: Job,
+        commit: str | None,
+        environment: Mapping[str, str],
+        progress: ShardProgress,
+        clock: Clock,
+    ) -> None:
+        self._job = job
+        self._commit = commit
+        self._environment = environment
+        self._progress = progress
+        self._clock = clock
+
+    @cached_property
+    def folder(self) -> str:
+        """Fetches it. SIGTERM breaks that off. Raises WorkerError."""
+        self._progress.enter("starting", "model")
+        began = self._clock.now()
+        with on_sigterm(terminate):
+            folder = delivery.fetch(
+                self._job.recipe.model,
+                self._commit,
+                self._environment,
+                local_only=delivery.shared_cache(self._environment),
+            )
+        self._progress.step_took("model", self._clock.now() - began)
+        return str(folder)
+
+
+def _make_engine(job: Job, model: _Model, environment: Mapping[str, str], clock: Clock) -> Engine:
     if job.engine.backend == "simulated":
         return SimulatedEngine.from_environment(job.engine, job.recipe.sampling, environment, clock=clock)
     return VllmEngine(
-        engine=job.engine,
-        model=job.recipe.model,
-        sampling=job.recipe.sampling,
-        revision=shard.model_revision,
+        engine=job.engine, model=job.recipe.model, sampling=job.recipe.sampling, folder=model.folder
     )
 
 
-def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
+def _make_renderer(job: Job, model: _Model, engine: Engine) -> Renderer:
     tokenizer: Tokenizer = WordTokenizer()
     if job.engine.backend == "vllm":
-        set_environment()
-        tokenizer = load_planned_tokenizer(job.recipe.model.name, shard.model_revision)
+        tokenizer = load_planned_tokenizer(model.folder)
     return Renderer(
         tokenizer,
         job.recipe.prompts,
@@ -193,10 +224,10 @@ def _make_renderer(job: Job, shard: ShardPlan, engine: Engine) -> Renderer:
     )
 
 
-def load_planned_tokenizer(model: str, revision: str | None) -> Tokenizer:
+def load_planned_tokenizer(folder: str) -> Tokenizer:
     """The tokenizer that the planner has tried. If it fails now, the cause is this node, so it is retried."""
     try:
-        return load_tokenizer(model, revision)
+        return load_tokenizer(folder, None)
     except WorkerError as error:
         raise WorkerError(
             error.failure.reason,

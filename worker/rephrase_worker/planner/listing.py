@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from rephrase_worker.plan import SKIPPED_LISTED, Range, SkippedPath, SourceFile, SourceListing
-from rephrase_worker.planner.pinning import SIMULATED_MODEL, model_folder, pin_dataset, pin_model
-from rephrase_worker.rendering.check import check_prompts
+from rephrase_worker.planner.model import pin_model
+from rephrase_worker.planner.pinning import pin_dataset
 from rephrase_worker.source import inspection, names, parquet
 from rephrase_worker.source.files import FoundFile, FoundFiles, find_files
 from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, WatchedFile, watched
@@ -43,13 +43,10 @@ def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
     _say(metadata)
     _prove(found.root, files, recipe.source)
     skipped = sorted([*found.skipped, *metadata], key=lambda one: one.path)
-    model_revision = pin_model(recipe.model)
-    if recipe.model.name != SIMULATED_MODEL and (engine is None or engine.backend == "vllm"):
-        check_prompts(recipe, engine, model_folder(recipe.model, model_revision))
     return SourceListing(
         root=found.root.uri,
         revision=revision,
-        model_revision=model_revision,
+        model_revision=pin_model(recipe, engine),
         files=files,
         skipped_files=len(skipped),
         skipped=skipped[:SKIPPED_LISTED],

@@ -15,6 +15,7 @@ from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_listing, read_plan
 from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
+from rephrase_worker.planner.model import fill_shared_cache
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.source import names
 from rephrase_worker.spec import (
@@ -59,6 +60,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())
         _freeze_shards(store, claimed, read_listing(store))
     frozen = read_plan(store)
+    fill_shared_cache(recipe, engine, frozen.model_revision)
     return PlanReport(
         contract_version=CONTRACT_VERSION,
         shards=frozen.shards,
