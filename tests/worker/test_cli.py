@@ -16,11 +16,13 @@ from rephrase_worker.spec import (
     ExitCode,
     FinalReport,
     Model,
+    Output,
     PlanReport,
     Recipe,
     Sampling,
     Sharding,
     ShardReport,
+    Source,
 )
 from tests.worker.builders import make_recipe, write_jsonl, write_parquet
 from tests.worker.worker_process import Workspace, fetch, workspace
@@ -54,6 +56,10 @@ class Commands:
         report = json.loads(self.termination.read_bytes())
         assert isinstance(report, dict)
         return report
+
+    def rows(self, prompt: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.folder / "output" / prompt).to_pylist()
+        return rows
 
     def change(self, **update: Any) -> None:
         self.recipe = Recipe.model_validate(self.recipe.model_copy(update=update).model_dump())
@@ -216,6 +222,42 @@ def test_a_template_without_a_place_for_the_document_is_refused_by_every_command
     for command in ("plan", "generate", "finalize"):
         assert commands.run(command) == ExitCode.USAGE
         assert "{{document}}" in commands.report()["failure"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "uri"),
+    [
+        ("output", "memory://out"),
+        ("output", "hf://datasets/acme/web"),
+        ("output", "https://example.com/out"),
+        ("source", "memory://in"),
+        ("source", "ftp://example.com/in"),
+    ],
+)
+def test_a_protocol_that_pods_can_not_share_is_refused_with_the_list(
+    commands: Commands, field: str, uri: str
+) -> None:
+    commands.change(**{field: {"source": Source, "output": Output}[field](uri=uri)})
+    assert commands.run("plan") == ExitCode.USAGE
+    message = commands.report()["failure"]["message"]
+    assert f"{field}.uri" in message
+    assert "pvc://" in message
+
+
+def test_a_job_on_claims_keeps_their_names_in_plan_and_samples(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPHRASE_CLAIMS", f"input={commands.folder / 'source'},data={commands.folder}")
+    commands.change(source=Source(uri="pvc://input/*.parquet"), output=Output(uri="pvc://data/output"))
+    for command in ("plan", "generate", "finalize"):
+        assert commands.run(command, *(["--shard", "0"] if command == "generate" else [])) == ExitCode.OK
+    bookkeeping = commands.folder / "output" / layout.BOOKKEEPING
+    assert (
+        json.loads((commands.folder / "output" / layout.SOURCE_LISTING).read_text())["root"] == "pvc://input"
+    )
+    assert not any(str(commands.folder) in path.read_text() for path in bookkeeping.rglob("*.json"))
+    assert str(commands.folder) not in (commands.folder / "output" / layout.CARD).read_text()
+    assert {row["source_file"] for row in commands.rows("faq")} == {"a.parquet"}
 
 
 def test_an_unforeseen_error_has_a_report_and_a_traceback(

@@ -35,6 +35,7 @@ from rephrase_worker.spec import (
     ShardReport,
     WorkerError,
 )
+from rephrase_worker.uris import OUTPUT_PROTOCOLS, SOURCE_PROTOCOLS, protocol_of
 
 log = logging.getLogger("rephrase_worker")
 
@@ -186,7 +187,22 @@ def _shard(given: int | None) -> int:
 def _recipe(path: Path) -> Recipe:
     recipe = _read(path, Recipe)
     check_templates(recipe.prompts)
+    _check_protocol("source.uri", recipe.source.uri, (*SOURCE_PROTOCOLS, *_BY_HAND))
+    _check_protocol("output.uri", recipe.output.uri, OUTPUT_PROTOCOLS)
     return recipe
+
+
+_BY_HAND = ("http", "https")
+"""Sources that a person may read. A job may not: a message could echo what an internal address answers."""
+
+
+def _check_protocol(field: str, uri: str, known: tuple[str, ...]) -> None:
+    if (protocol := protocol_of(uri)) and protocol not in known:
+        raise WorkerError(
+            Reason.INVALID_RECIPE,
+            f"{field}: {protocol}:// is not supported. Use an absolute path or one of "
+            f"{', '.join(f'{name}://' for name in known)}.",
+        )
 
 
 def _read(path: Path, model: type[C]) -> C:

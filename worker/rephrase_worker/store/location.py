@@ -22,6 +22,8 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from rephrase_worker.uris import local_path
+
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 Kind = Literal["file", "folder", "link to nothing", "other"]
@@ -55,6 +57,9 @@ class Location:
         Raises ValueError when there is no such file system or it can't be made.
         """
         scheme = _SCHEME.match(uri)
+        if scheme is not None and scheme[1] == "pvc":
+            # The claim's name stays in `uri`: where it is mounted differs from pod to pod.
+            return cls(LocalFileSystem(), local_path(uri, os.environ), uri.rstrip("/"))
         if scheme is None or scheme[1] in LocalFileSystem.protocol:
             local = uri if scheme is None else uri[scheme.end() :]
             path = local if local.startswith("/") else posixpath.join(str(Path.cwd()), local)
