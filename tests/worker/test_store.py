@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import Store
@@ -154,12 +156,58 @@ def test_an_error_is_never_taken_for_an_absence(store: Store, monkeypatch: pytes
             operation("a/b")
 
 
-@pytest.mark.parametrize("uri", ["http://localhost/out", "webhdfs://localhost/out"])
-def test_a_file_system_without_conditional_puts_is_refused(uri: str) -> None:
-    with pytest.raises(WorkerError, match="only where there is none") as caught:
-        Store(uri)
+def test_a_probe_leaves_nothing_behind(store: Store) -> None:
+    store.probe("_rephrase/probe")
+    assert store.list("_rephrase/probe") == []
+
+
+@pytest.mark.parametrize("operation", ["pipe_file", "put_file"])
+def test_a_file_system_that_ignores_the_mode_create_is_refused(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = getattr(MemoryFileSystem, operation)
+
+    def ignores_the_mode(*args: object, mode: str = "", **kwargs: object) -> None:
+        plain(*args, **kwargs)
+
+    monkeypatch.setattr(MemoryFileSystem, operation, ignores_the_mode)
+    store = Store(f"memory://{uuid.uuid4().hex}/out", planning=True)
+    with pytest.raises(WorkerError, match="conditional put") as caught:
+        store.probe("_rephrase/probe")
     assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
     assert caught.value.exit_code is ExitCode.CONFIG
+    assert store.list("_rephrase/probe") == []
+
+
+def test_a_volume_without_hard_links_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*args: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.link", no_links)
+    with pytest.raises(WorkerError, match="Operation not supported") as caught:
+        Store(str(tmp_path / "out"), planning=True).probe("_rephrase/probe")
+    assert caught.value.exit_code is ExitCode.CONFIG
+
+
+def test_a_claim_is_the_folder_where_it_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPHRASE_CLAIMS", f"other=/nowhere,data={tmp_path / 'mounted'}")
+    store = Store("pvc://data/sets/one")
+    assert store.create("a/b", b"-")
+    assert (tmp_path / "mounted" / "sets" / "one" / "a" / "b").read_bytes() == b"-"
+    assert store.list("a") == ["a/b"]
+    assert store.uri == "pvc://data/sets/one"
+
+
+@pytest.mark.parametrize("uri", ["pvc://elsewhere/out", "pvc://data/../../etc", "pvc://"])
+def test_a_claim_that_is_not_mounted_or_a_path_out_of_one_is_refused(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPHRASE_CLAIMS", f"data={tmp_path}")
+    with pytest.raises(WorkerError, match=r"claim|pvc://CLAIM/path") as caught:
+        Store(uri)
+    assert caught.value.failure.reason is Reason.OUTPUT_NOT_WRITABLE
 
 
 ODD_NAMES = [

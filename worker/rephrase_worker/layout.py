@@ -18,6 +18,9 @@ SOURCE_LISTING = f"{BOOKKEEPING}/plan/source.json"
 PLAN = f"{BOOKKEEPING}/plan/plan.json"
 """Written after the plans of all shards: if it exists, the plan is complete."""
 
+PROBES = f"{BOOKKEEPING}/probe"
+"""Folder of the files with which planning tries out the file system."""
+
 SEGMENTS = f"{BOOKKEEPING}/segments"
 MANIFESTS = f"{BOOKKEEPING}/manifests"
 ACCOUNT = f"{BOOKKEEPING}/account.json"

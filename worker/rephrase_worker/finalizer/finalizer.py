@@ -168,6 +168,7 @@ def _check_files(
 
 def _clean_up(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> None:
     """Removes the segments of finished shards. Unfinished shards keep theirs for another attempt."""
+    store.remove_tree(layout.PROBES)
     if len(finished) == plan.shards:
         store.remove_tree(layout.SEGMENTS)
     else:

@@ -55,6 +55,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         # Mistakes of the user are found before the destination is claimed. A job that fails because of one
         # leaves nothing behind, so the corrected job can use the same destination.
         listing = None if store.exists(layout.SOURCE_LISTING) else list_source(recipe, engine)
+        store.probe(layout.PROBES)
         claimed = _claim(store, recipe)
         if listing is not None:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())

@@ -13,6 +13,9 @@ _PERMANENT = (
     IsADirectoryError,
     NotImplementedError,
 )
+_PERMANENT_NUMBERS = (errno.EROFS, errno.EOPNOTSUPP, errno.ENOSYS)
+"""A read-only file system, and one that can't do what is asked: some have no hard links."""
+
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
 """Names of the classes in botocore and google-auth, which need not be installed."""
 
@@ -32,7 +35,7 @@ def is_permanent(error: BaseException) -> bool:
     """
     return (
         isinstance(error, _PERMANENT)
-        or getattr(error, "errno", None) == errno.EROFS
+        or getattr(error, "errno", None) in _PERMANENT_NUMBERS
         or type(error).__name__ in _NO_CREDENTIALS
     )
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,9 +23,6 @@ from rephrase_worker.store.errors import planning_exit_code, store_code
 from rephrase_worker.store.location import Entry, Location
 from rephrase_worker.store.parallel import in_parallel
 from rephrase_worker.store.patience import Patience
-
-_CONDITIONAL = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
-"""Protocols with a conditional put. Elsewhere fsspec's mode "create" is a look followed by an open."""
 
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _CONDITION_RACE = {"ConditionalRequestConflict", "409"}
@@ -58,12 +57,31 @@ class Store:
         self.uri = self._root.uri
         self._local = self._root.is_local
         self._fs = self._root.fs
-        protocol = self._fs.protocol
-        if not self._local and _CONDITIONAL.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+
+    def probe(self, folder: str) -> None:
+        """Tries out, with a file of its own in this folder, whether two writers of a path can both succeed.
+
+        A file system's own word is not enough: fsspec's mode "create" is a look followed by an open on some,
+        and others ignore it. Raises WorkerError(OUTPUT_NOT_WRITABLE).
+        """
+        path, first, second = f"{folder}/{uuid.uuid4().hex}", b"first", b"second"
+        with tempfile.NamedTemporaryFile(prefix="rephrase-probe-") as local:
+            local.write(second)
+            local.flush()
+            self.create(path, first)
+            try:
+                overwrites = self.create(path, second) or self.create_from_file(path, Path(local.name))
+                overwrites = overwrites or self.read(path) != first
+            finally:
+                self.remove(path)
+        if overwrites:
             raise WorkerError(
                 Reason.OUTPUT_NOT_WRITABLE,
-                f"The file system of {uri} can't create a file only where there is none, so that workers "
-                "would overwrite each other's samples. Use an absolute path or s3://.",
+                f"{self.uri} lies on a file system that overwrites a file when it is asked to create it only "
+                "if there is none (a conditional put). Workers would overwrite each other's samples there. "
+                "Choose a volume (pvc://) or an object store with conditional writes: Amazon S3, Google "
+                "Cloud Storage and Azure Blob Storage have them.",
+                exit_code=ExitCode.CONFIG,
             )
 
     def create(self, path: str, data: bytes) -> bool:
@@ -219,6 +237,6 @@ class Store:
         return WorkerError(
             Reason.OUTPUT_NOT_WRITABLE,
             f"{self.uri}/{path} can't be {verb}: {cause}. {notes}Check that the folder or "
-            " bucket exists, has space, and may be read and written with the worker's credentials.",
+            "bucket exists, has space, and may be read and written with the worker's credentials.",
             exit_code=planning_exit_code(error) if self._planning else ExitCode.INTERNAL,
         )
