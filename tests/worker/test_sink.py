@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rephrase_worker import layout
+from rephrase_worker.manifests import Manifest
 from rephrase_worker.planner import planner
 from rephrase_worker.samples import SCHEMA, Key, Sample
 from rephrase_worker.sink import ShardSink, merge
@@ -201,6 +204,44 @@ def test_finishing_reads_every_segment_once_for_all_prompts(tmp_path: Path, prom
     finals = [layout.sample_file(prompt.name, 0) for prompt in one.recipe.prompts]
     manifest = layout.manifest(0)
     assert store.reads == dict.fromkeys([*segments, *finals], 1) | {manifest: 2}
+
+
+def test_segments_that_go_while_a_twin_is_finalized_are_no_error(
+    one: OneShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.sink().commit(one.samples)
+    fetch = Store.fetch
+
+    def overtaken(store: Store, path: str, local: Path) -> None:
+        monkeypatch.setattr(Store, "fetch", fetch)
+        finished.append(one.sink("twin").finish(one.positions))
+        one.store.remove_tree(layout.SEGMENTS)
+        fetch(store, path, local)
+
+    finished: list[Manifest] = []
+    monkeypatch.setattr(Store, "fetch", overtaken)
+    assert one.sink("late").finish(one.positions) == finished[0]
+
+
+@pytest.mark.parametrize("step", ["fetching", "merging"])
+def test_a_scratch_disk_that_is_full_is_named_and_costs_nothing(
+    one: OneShard, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    one.sink().commit(one.samples)
+    with monkeypatch.context() as patch:
+        if step == "fetching":
+            patch.setattr("shutil.copyfile", full)
+        else:
+            patch.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(WorkerError) as caught:
+            one.sink().finish(one.positions)
+    assert caught.value.failure.reason is Reason.INTERNAL
+    assert f"can't be merged in {tempfile.gettempdir()}" in caught.value.failure.message
+    assert "No space left on device" in caught.value.failure.message
+    assert one.sink().finish(one.positions).documents == 7
 
 
 def test_final_files_that_are_there_are_not_made_again(one: OneShard) -> None:

@@ -44,7 +44,7 @@ class TokenRate:
 
 
 @dataclass
-class Account:
+class Counts:
     """Counts of samples and tokens."""
 
     documents: int = 0
@@ -81,7 +81,7 @@ class ShardProgress:
         self._step = ""
         self._documents_planned = 0
         self._base = ShardReport(shard=shard)
-        self._own = Account()
+        self._own = Counts()
         self._rate = TokenRate()
         self._engine_tokens: Callable[[], int] = int
         self._engine_ready: float | None = None

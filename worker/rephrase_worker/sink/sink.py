@@ -118,18 +118,13 @@ class ShardSink:
         finished = self.manifest()
         if finished is not None:
             return finished
-        expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
-        with tempfile.TemporaryDirectory(prefix="rephrase-merge-", ignore_cleanup_errors=True) as folder:
-            self._merge(Path(folder), expected)
-            manifest = Manifest(
-                recipe_hash=self._recipe.hash,
-                shard=self._shard,
-                documents=len(positions),
-                prompts={
-                    prompt.name: self._account(Path(folder), prompt.name, expected)
-                    for prompt in self._recipe.prompts
-                },
-            )
+        try:
+            manifest = self._merged(positions)
+        except FileNotFoundError:
+            # Another process has finished the shard meanwhile, and finalizing has removed its segments.
+            if (finished := self.manifest()) is not None:
+                return finished
+            raise
         self._store.create(layout.manifest(self._shard), manifest.to_json().encode())
         winner = self.manifest()
         if winner is None:
@@ -137,6 +132,21 @@ class ShardSink:
                 Reason.INTERNAL, f"The manifest of shard {self._shard} was removed while it was written."
             )
         return winner
+
+    def _merged(self, positions: Sequence[tuple[str, int]]) -> Manifest:
+        """Creates the final files that are not there and adds up what they hold."""
+        expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
+        with _scratch() as folder:
+            self._merge(folder, expected)
+            return Manifest(
+                recipe_hash=self._recipe.hash,
+                shard=self._shard,
+                documents=len(positions),
+                prompts={
+                    prompt.name: self._account(folder, prompt.name, expected)
+                    for prompt in self._recipe.prompts
+                },
+            )
 
     def _merge(self, folder: Path, expected: merge.Keys) -> None:
         """Creates the final files that are not there."""
@@ -182,6 +192,23 @@ class ShardSink:
         return [
             path for path in self._store.list(layout.segments_dir(self._shard)) if path.endswith(".parquet")
         ]
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for merging. Raises WorkerError(INTERNAL) when its disk is full: no store is to blame then."""
+    with tempfile.TemporaryDirectory(prefix="rephrase-merge-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield Path(folder)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise WorkerError(
+                Reason.INTERNAL,
+                f"The shard can't be merged in {tempfile.gettempdir()}: {error}. Merging needs about twice "
+                "the size of the shard's segments there. Nothing is lost: give workers more scratch space, "
+                "and the next one merges.",
+            ) from error
 
 
 def _encode(samples: Sequence[Sample], prompts: Sequence[str]) -> bytes:

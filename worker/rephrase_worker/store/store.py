@@ -114,11 +114,27 @@ class Store:
         return cast("bytes", self._read(path, lambda: self._fs.cat_file(self._path(path))))
 
     def fetch(self, path: str, local: Path) -> None:
-        """Copies the file to a local one, without holding it in memory. The local file may exist already."""
-        if self._local:
-            self._read(path, lambda: shutil.copyfile(self._local_path(path), local))
-        else:
-            self._read(path, lambda: self._fs.get_file(self._path(path), str(local)))
+        """Copies the file to a local one, without holding it in memory. The local file may exist already.
+
+        Raises OSError when the local disk is full.
+        """
+
+        def copy() -> OSError | None:
+            try:
+                if self._local:
+                    shutil.copyfile(self._local_path(path), local)
+                else:
+                    self._fs.get_file(self._path(path), str(local))
+            except OSError as error:
+                # Reading takes no space at the destination, so the local disk is full. Waiting for the store
+                # would not help, and blaming it would mislead.
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                return error
+            return None
+
+        if full := self._read(path, copy):
+            raise full
 
     def exists(self, path: str) -> bool:
         """Whether the file is there, now."""
