@@ -48,7 +48,7 @@ def recipe(tmp_path: Path) -> Recipe:
 
 
 class Pod:
-    """One attempt at the shard, by a clock on which a second is a millisecond."""
+    """One attempt at the shard, by a fast clock."""
 
     def __init__(self, recipe: Recipe, uid: str, **environment: str) -> None:
         self.clock = FastClock()
@@ -195,7 +195,7 @@ def test_finalizing_survives_an_outage_at_any_moment(recipe: Recipe, monkeypatch
 def test_an_outage_that_never_ends_ends_the_worker_wherever_it_begins(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for at in (1, 3, 6, 9, 14):
+    for at in (1, 6, 14):
         with monkeypatch.context() as patch:
             Outage(patch, fails_at(range(at, 10_000)))
             with pytest.raises(WorkerError) as caught:
