@@ -454,3 +454,21 @@ def test_no_file_system_is_used_by_two_threads(tmp_path: Path) -> None:
         Store(f"memory://{folder}").create(f"{number:02d}/{number:02d}/a.jsonl", jsonl([f"{number}"]))
     expected = [str(number) for number in range(20)]
     assert texts_of(make_recipe(f"onethread://{folder}", tmp_path / "out")) == expected
+
+
+def test_a_claim_may_be_mounted_elsewhere_on_every_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, uri in (("in", "pvc://data/in"), ("in", "pvc://data/in/*.jsonl"), ("", "pvc://data/a.jsonl")):
+        for name in ("first", "second"):
+            write_jsonl(tmp_path / name / folder / "a.jsonl", ["one"])
+            os.utime(tmp_path / name / folder / "a.jsonl", (1, 1))
+        recipe = make_recipe(uri, f"pvc://out/{uuid.uuid4().hex}")
+        monkeypatch.setenv("REPHRASE_CLAIMS", f"data={tmp_path}/first,out={tmp_path}/out")
+        planner.plan(recipe)
+        root = f"pvc://data/{folder}".rstrip("/")
+        assert read_listing(Store(recipe.output.uri)).root == root
+        monkeypatch.setenv("REPHRASE_CLAIMS", f"out={tmp_path}/out,data={tmp_path}/second")
+        assert [document.text for document in read_documents(recipe, shard_plans(recipe)[0])] == ["one"]
+    monkeypatch.setenv("REPHRASE_CLAIMS", "")
+    assert "claim data is not mounted" in failure_of("pvc://data/in").failure.message
