@@ -18,13 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the operator")
-    settings.add_arguments(run)
+    flags = settings.Flags(run)
     watch = commands.add_parser("watch", help="show a job's progress until it ends")
     watch.add_argument("name", help="name of the RephraseJob")
     watch.add_argument("-n", "--namespace", help="its namespace; the kubeconfig's by default")
     parsed = parser.parse_args(arguments)
     try:
-        return _run(settings.from_arguments(parsed)) if parsed.command == "run" else _watch(parsed)
+        return _run(flags.settings(parsed)) if parsed.command == "run" else _watch(parsed)
     except KeyboardInterrupt:
         return 130
 

@@ -1,141 +1,125 @@
-"""What whoever installs the operator decides, as opposed to whoever creates a RephraseJob."""
+"""What whoever installs the operator decides, as opposed to whoever creates a RephraseJob.
+
+Each setting is a flag of `rephrase run` and a variable of its environment, both made from its definition.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
 
 LEASE_NAME = "rephrase-operator"
 
-_POD_SECURITY: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-_CONTAINER_SECURITY: dict[str, Any] = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-}
+Json = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Settings of one operator process. Flags of `rephrase run` set them."""
-
-    namespaces: tuple[str, ...] = ()
-    """Namespaces that are served; empty: all of them."""
-
-    worker_image: str = "rephrase-worker"
-    """Image of the pods of jobs that start from now on. A job keeps the image that it started with."""
-
-    accelerator_resource: str = "nvidia.com/gpu"
-    """Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs."""
-
-    allow_local_paths: bool = False
-    """Whether sources and outputs may be absolute paths: only where every pod has the same folders."""
-
-    pod_security_context: Mapping[str, Any] = field(default_factory=lambda: dict(_POD_SECURITY))
-    """securityContext of the jobs' pods."""
-
-    container_security_context: Mapping[str, Any] = field(default_factory=lambda: dict(_CONTAINER_SECURITY))
-    """securityContext of the container in the jobs' pods."""
-
-    metrics_port: int = 9090
-    """Port of /metrics and /healthz, on every address."""
-
-    lease_namespace: str = "default"
-    """Namespace of the Lease that the leader holds: the operator's own ($POD_NAMESPACE)."""
-
-    identity: str = "rephrase"
-    """Name of this process in events and, with a random suffix, in the Lease ($POD_NAME)."""
-
-    lease_seconds: int = 15
-    """How long a leader that went silent is waited for; at least 2."""
-
-    progress_seconds: float = 5.0
-    """How often running workers are asked for their progress and the status follows, in seconds."""
-
-    log_level: str = "INFO"
-    """Least severe level that is logged."""
+def pod_namespace() -> str:
+    """$POD_NAMESPACE, which the chart sets."""
+    return os.environ.get("POD_NAMESPACE", "default")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `rephrase run`."""
-    defaults = Settings()
-    add = parser.add_argument
-    add("--namespace", action="append", default=[], metavar="NAME", help="serve this namespace; repeatable")
-    add("--worker-image", default=defaults.worker_image, help="image of the jobs' pods")
-    add(
-        "--accelerator-resource",
-        default=defaults.accelerator_resource,
-        help="extended resource of a GPU; empty: CPU workers",
+def pod_name() -> str:
+    """$POD_NAME, which the chart sets."""
+    return os.environ.get("POD_NAME", "rephrase")
+
+
+class Settings(BaseSettings):
+    """Settings of one operator process."""
+
+    # Not REPHRASE_OPERATOR_: Kubernetes gives every pod variables such as REPHRASE_OPERATOR_METRICS_PORT for
+    # the Services of its namespace, whose values are URLs.
+    model_config = SettingsConfigDict(
+        env_prefix="REPHRASE_RUN_",
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
     )
-    add(
-        "--allow-local-paths",
-        action="store_true",
-        help="sources and outputs may be absolute paths, where all pods have the same folders",
-    )
-    add(
-        "--worker-security-context",
-        type=_security_contexts,
-        default={},
-        metavar="JSON",
-        help='{"pod": {...}, "container": {...}}; what is left out keeps its default',
-    )
-    add("--metrics-port", type=int, default=defaults.metrics_port, help="port of /metrics and /healthz")
-    add(
-        "--lease-seconds",
-        type=_lease_seconds,
-        default=defaults.lease_seconds,
-        help="how long a silent leader is waited for",
-    )
-    add(
-        "--progress-seconds", type=float, default=defaults.progress_seconds, help="how often progress is read"
-    )
-    add("--log-level", default=defaults.log_level, choices=["DEBUG", "INFO", "WARNING", "ERROR"])
 
-
-def from_arguments(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the parsed flags and the environment say."""
-    contexts: dict[str, Any] = arguments.worker_security_context
-    return Settings(
-        namespaces=tuple(arguments.namespace),
-        worker_image=arguments.worker_image,
-        accelerator_resource=arguments.accelerator_resource,
-        allow_local_paths=arguments.allow_local_paths,
-        pod_security_context=contexts.get("pod", _POD_SECURITY),
-        container_security_context=contexts.get("container", _CONTAINER_SECURITY),
-        metrics_port=arguments.metrics_port,
-        lease_namespace=environment.get("POD_NAMESPACE", "default"),
-        identity=environment.get("POD_NAME", "rephrase"),
-        lease_seconds=arguments.lease_seconds,
-        progress_seconds=arguments.progress_seconds,
-        log_level=arguments.log_level,
+    namespaces: tuple[str, ...] = Field(
+        default=(), alias="namespace", description="Serve this namespace; repeatable. None: all of them."
+    )
+    worker_image: str = Field(
+        default="rephrase-worker",
+        description="Image of the pods of jobs that start from now on; a job keeps the image that it started "
+        "with.",
+    )
+    accelerator_resource: str = Field(
+        default="nvidia.com/gpu",
+        description="Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs.",
+    )
+    allow_local_paths: bool = Field(
+        default=False,
+        description="Let sources and outputs be absolute paths: only where every pod has the same folders.",
+    )
+    step_resources: Json = Field(
+        default={"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}},
+        description="JSON: resources of the pods that plan and finalize, unless a job sets its own.",
+    )
+    pod_security_context: Json = Field(
+        default={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        description="JSON: securityContext of the jobs' pods.",
+    )
+    container_security_context: Json = Field(
+        default={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        description="JSON: securityContext of the container in the jobs' pods.",
+    )
+    metrics_port: int = Field(
+        default=9090, ge=1, le=65535, description="Port of /metrics and /healthz, on every address."
+    )
+    lease_namespace: str = Field(
+        default_factory=pod_namespace,
+        description="Namespace of the leader's Lease: the operator's own, $POD_NAMESPACE.",
+    )
+    identity: str = Field(
+        default_factory=pod_name,
+        description="Name of this process in events and in the Lease: $POD_NAME.",
+    )
+    lease_seconds: int = Field(
+        default=15,
+        ge=2,
+        description="How long a silent leader is waited for. Shorter than a slow answer of the API server, "
+        "the Lease would be lost for nothing.",
+    )
+    progress_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="How often running workers are asked for their progress and the status follows.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe level that is logged."
     )
 
 
-def _lease_seconds(text: str) -> int:
-    """Parse --lease-seconds: shorter than a slow answer of the API server it would be lost for nothing."""
-    seconds = int(text)
-    if seconds < 2:
-        raise argparse.ArgumentTypeError("at least 2")
-    return seconds
+class Flags:
+    """The flags of `rephrase run` on a parser."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parser = parser
+        self._source: CliSettingsSource[argparse.ArgumentParser] = CliSettingsSource(
+            Settings, root_parser=parser
+        )
+
+    def settings(self, parsed: argparse.Namespace) -> Settings:
+        """The settings that the parsed flags and the environment say; ends with a message if one is wrong."""
+        try:
+            return CliApp.run(Settings, cli_args=parsed, cli_settings_source=self._source)
+        except ValidationError as error:
+            found = error.errors()[0]
+            name = str(found["loc"][0]).replace("_", "-")
+            self._parser.error(f"--{name}: {found['msg']}, not {found['input']!r}")
+        except SettingsError as error:
+            self._parser.error(str(error))
 
 
-def _security_contexts(text: str) -> dict[str, Any]:
-    """Parse --worker-security-context; argparse turns the error into a usage message."""
-    try:
-        contexts = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
-    wrong = not isinstance(contexts, dict) or set(contexts) - {"pod", "container"}
-    if wrong or not all(isinstance(context, dict) for context in contexts.values()):
-        raise argparse.ArgumentTypeError('expected {"pod": {...}, "container": {...}}')
-    return dict(contexts)
-
-
-def parse(flags: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings for a list of flags. Exits with a usage message when one is wrong."""
+def parse(flags: Sequence[str]) -> Settings:
+    """The settings for a list of flags and the environment. Exits with a usage message when one is wrong."""
     parser = argparse.ArgumentParser(prog="rephrase run")
-    add_arguments(parser)
-    return from_arguments(parser.parse_args(flags), environment)
+    known = Flags(parser)
+    return known.settings(parser.parse_args(flags))

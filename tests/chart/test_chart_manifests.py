@@ -144,10 +144,12 @@ def test_the_operator_runs_on_cpus_when_there_is_no_accelerator() -> None:
     )
 
 
-def test_the_operator_learns_its_name_and_namespace_from_the_pod() -> None:
+def test_the_operator_learns_its_name_and_namespace_from_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {env["name"]: env["valueFrom"]["fieldRef"]["fieldPath"] for env in container()["env"]}
     assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
-    told = settings.parse([], {"POD_NAME": "a", "POD_NAMESPACE": "b"})
+    monkeypatch.setenv("POD_NAME", "a")
+    monkeypatch.setenv("POD_NAMESPACE", "b")
+    told = settings.parse([])
     assert (told.identity, told.lease_namespace) == ("a", "b")
 
 

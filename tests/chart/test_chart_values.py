@@ -14,6 +14,8 @@ from tests.chart.helm import CHART, ROOT, Manifest, load, refusal
 FREE_MAPS = {
     "resources",
     "metrics.service.annotations",
+    "worker.stepResources.requests",
+    "worker.stepResources.limits",
     "worker.securityContext.pod",
     "worker.securityContext.container",
 }

@@ -50,6 +50,22 @@ def test_gpus_follow_from_the_engine() -> None:
     assert limits == {"nvidia.com/gpu": 8}
 
 
+@pytest.mark.parametrize("step", ["plan", "finalize"])
+def test_steps_of_one_pod_ask_for_amounts_that_a_quota_can_count(step: str) -> None:
+    def resources(**worker: Any) -> dict[str, Any]:
+        world = World(raw=spec_of(worker=worker)).planned(shards=1)
+        world.succeed(0).job_says(children.Step.GENERATE, complete=True).run()
+        found: dict[str, Any] = world.manifests[step]["spec"]["template"]["spec"]["containers"][0][
+            "resources"
+        ]
+        return found
+
+    assert resources() == Settings().step_resources
+    assert set(resources()) == {"requests", "limits"}
+    assert resources(resources={"requests": {"cpu": "9"}}) == Settings().step_resources
+    assert resources(stepResources={"requests": {"memory": "64Gi"}}) == {"requests": {"memory": "64Gi"}}
+
+
 def test_cpu_workers_ask_for_no_gpu() -> None:
     world = World(settings=Settings(accelerator_resource="")).planned()
     assert world.manifests["generate"]["spec"]["template"]["spec"]["containers"][0]["resources"] == {}

@@ -8,32 +8,62 @@ from rephrase_operator.settings import Settings, parse
 
 
 def test_without_flags_everything_has_its_default() -> None:
-    assert parse([], {}) == Settings()
+    assert parse([]) == Settings()
 
 
-def test_flags_and_environment_are_taken_over() -> None:
+def test_flags_and_environment_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ["--namespace=a", "--namespace=b", "--accelerator-resource=", "--worker-image=w:1"]
-    flags += ["--allow-local-paths"]
-    flags += ["--worker-security-context", '{"pod": {"runAsUser": 1000}}']
-    settings = parse(flags, {"POD_NAMESPACE": "system", "POD_NAME": "operator-0"})
+    flags += ["--pod-security-context", '{"runAsUser": 1000}', "--allow-local-paths"]
+    monkeypatch.setenv("POD_NAMESPACE", "system")
+    monkeypatch.setenv("POD_NAME", "operator-0")
+    settings = parse(flags)
     assert settings.namespaces == ("a", "b")
     assert (settings.accelerator_resource, settings.worker_image) == ("", "w:1")
-    assert settings.allow_local_paths
     assert settings.pod_security_context == {"runAsUser": 1000}
     assert settings.container_security_context["allowPrivilegeEscalation"] is False
+    assert settings.allow_local_paths
     assert (settings.lease_namespace, settings.identity) == ("system", "operator-0")
 
 
+def test_every_flag_is_a_variable_too_and_a_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPHRASE_RUN_WORKER_IMAGE", "w:2")
+    monkeypatch.setenv("REPHRASE_RUN_LEASE_SECONDS", "30")
+    settings = parse(["--lease-seconds=20"])
+    assert (settings.worker_image, settings.lease_seconds) == ("w:2", 20)
+
+
+def test_variables_that_kubernetes_sets_for_services_are_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPHRASE_OPERATOR_METRICS_PORT", "tcp://10.0.0.7:9090")
+    assert parse([]).metrics_port == 9090
+
+
 @pytest.mark.parametrize(
-    "flag",
+    ("flag", "said"),
     [
-        "--worker-security-context={",
-        '--worker-security-context={"pods": {}}',
-        '--worker-security-context={"pod": 1}',
-        "--lease-seconds=1",
-        "--log-level=LOUD",
+        ("--pod-security-context={", "pod_security_context"),
+        ("--pod-security-context=7", "--pod-security-context"),
+        ("--lease-seconds=1", "--lease-seconds: Input should be greater than or equal to 2, not '1'"),
+        ("--lease-seconds=soon", "--lease-seconds: Input should be a valid integer"),
+        ("--metrics-port=99999", "--metrics-port"),
+        ("--log-level=LOUD", "--log-level"),
+        ("--worker-imgae=x", "unrecognized arguments: --worker-imgae=x"),
     ],
 )
-def test_a_flag_that_is_wrong_ends_the_command(flag: str) -> None:
+def test_a_flag_that_is_wrong_ends_the_command_and_is_named(
+    flag: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse([flag])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_variable_that_is_wrong_is_named_as_its_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REPHRASE_RUN_LEASE_SECONDS", "soon")
     with pytest.raises(SystemExit):
-        parse([flag], {})
+        parse([])
+    assert "lease-seconds" in capsys.readouterr().err

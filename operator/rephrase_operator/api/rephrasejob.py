@@ -139,6 +139,11 @@ class Worker(Spec):
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of a worker; GPUs follow from the engine."
     )
+    step_resources: Resources = Field(
+        default=Resources(),
+        description="CPU and memory of the pods that plan and finalize. Unset: the installer's choice, which "
+        "requests and limits given here replace as a whole.",
+    )
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=32, description="Labels of the nodes that workers may run on."
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rephrase_operator import api
+from rephrase_operator.api.rephrasejob import Resources
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
@@ -214,11 +215,11 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
         "env": _env(worker, disks),
         "terminationMessagePath": TERMINATION_PATH,
         "volumeMounts": mounts,
+        "resources": _resources(spec, settings) if generating else _step_resources(spec, settings),
         "securityContext": dict(settings.container_security_context),
     }
     if generating:
         container["ports"] = [{"name": "metrics", "containerPort": WORKER_PORT}]
-        container["resources"] = _resources(spec, settings)
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -257,9 +258,21 @@ def _env(worker: api.Worker, disks: Storage) -> list[dict[str, Any]]:
 
 
 def _resources(spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
-    limits = dict(spec.worker.resources.limits)
+    found = _amounts(spec.worker.resources)
     gpus = gpus_per_worker(spec, settings)
     if gpus:
-        limits[settings.accelerator_resource] = gpus
-    resources = {"requests": dict(spec.worker.resources.requests), "limits": limits}
-    return {kind: amounts for kind, amounts in resources.items() if amounts}
+        found["limits"] = found.get("limits", {}) | {settings.accelerator_resource: gpus}
+    return found
+
+
+def _step_resources(spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+    """Never nothing: a namespace with a quota refuses pods that ask for no amounts.
+
+    The job's own replace the installer's as a whole, for a request must not be above its limit.
+    """
+    return _amounts(spec.worker.step_resources) or dict(settings.step_resources)
+
+
+def _amounts(resources: Resources) -> dict[str, Any]:
+    found = {"requests": dict(resources.requests), "limits": dict(resources.limits)}
+    return {kind: amounts for kind, amounts in found.items() if amounts}
