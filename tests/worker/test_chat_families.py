@@ -116,12 +116,28 @@ def test_a_control_string_in_a_document_is_its_plain_characters_and_changes_noth
 
 @pytest.mark.parametrize("family", FAMILIES)
 @seeded
+@given(data=st.data())
+def test_a_control_string_that_document_and_instruction_spell_together_is_plain_text(
+    family: str, data: st.DataObject
+) -> None:
+    mark = data.draw(st.sampled_from([mark for mark in control_strings(family) if len(mark) > 1]))
+    first, last = sorted(data.draw(st.lists(st.integers(0, len(mark)), min_size=2, max_size=2, unique=True)))
+    around = data.draw(st.sampled_from(["", "One otter. "]))
+    prompt = Prompt(name="split", template=f"{around}{mark[:first]}{PLACEHOLDER}{mark[last:]}{around}")
+    document = mark[first:last]
+    narrow = Renderer(tokenizer(family), [prompt], max_model_len=100_000, max_tokens=40)
+    expected = chat_template(build(family, respelt), prompt, document)
+    assert narrow.render(document).prompt_token_ids["split"] == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@seeded
 @given(data=st.data(), room=st.integers(1, 30))
 def test_a_truncated_document_is_a_beginning_of_it_and_its_control_strings_stay_plain_text(
     family: str, data: st.DataObject, room: int
 ) -> None:
     document = data.draw(documents_with_control_strings(family))
-    instruction = max(map(len, renderer(family).render("").prompt_token_ids.values()))
+    instruction = max(map(len, renderer(family).render("x").prompt_token_ids.values()))
     narrow = Renderer(tokenizer(family), PROMPTS, max_model_len=instruction + room + 40, max_tokens=40)
     try:
         rendered = narrow.render(narrow.shorten(document))

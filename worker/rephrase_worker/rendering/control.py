@@ -96,6 +96,8 @@ class Guard:
         nonce = secret_word([token.content for token in backend.get_added_tokens_decoder().values()])
         self._spelling = {number: _spelling(token, nonce) for number, token in self._control.items()}
         self.contents = sorted((token.content for token in self._control.values()), key=len, reverse=True)
+        self.longest = max(map(len, self.contents), default=1)
+        """Characters of the longest control string."""
         # The longest first: the library takes the longest of those that begin at the same place, too.
         self._pattern = re.compile("|".join(map(re.escape, self.contents)) or r"(?!)")
         with third_party("its tokenizer can't be taken apart"):

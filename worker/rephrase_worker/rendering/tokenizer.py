@@ -106,7 +106,9 @@ class HuggingFaceTokenizer:
         """The prompts; control strings in the document stay plain text."""
         expected = [self._expected(instruction) for instruction in instructions]
         try:
-            if self._guard.occurs_in(document):
+            if self._guard.occurs_in(document) or any(
+                self._spells_together(instruction, document) for instruction in instructions
+            ):
                 return [self.guarded(instruction, document) for instruction in instructions]
             texts = [
                 self._template.render(f"{instruction.before}{document}{instruction.after}")
@@ -197,6 +199,34 @@ class HuggingFaceTokenizer:
         respelt_before, respelt_after = self._guard.respelt(rendered, encoding).split(self._mark)
         return _Frame(before, after, respelt_before, respelt_after, self._guard.among(encoding.ids))
 
+    def _spells_together(self, instruction: Instruction, document: str) -> bool:
+        """Whether the document's first or last characters complete a control string with the instruction's.
+
+        A chat template may act on such a string: DeepSeek's drops what stands before a `</think>`.
+        """
+        reach = self._guard.longest - 1
+        before, after = (
+            instruction.before[max(0, len(instruction.before) - reach) :],
+            instruction.after[:reach],
+        )
+        start, stop = len(before), len(before) + len(document)
+        if stop > start + 2 * reach:  # the middle was looked at already
+            document = f"{document[:reach]}\0{document[-reach:]}"
+            stop = start + len(document)
+        return any(
+            (hit.start() < start < hit.end()) or (hit.start() < stop < hit.end())
+            for hit in self._guard.occurrences(f"{before}{document}{after}")
+        )
+
+    def _hits(self, instruction: Instruction, document: str) -> list[tuple[int, int]]:
+        """Where the document has control strings, or parts of some that the instruction completes."""
+        offset = len(instruction.before)
+        spans = [
+            (max(0, hit.start() - offset), min(len(document), hit.end() - offset))
+            for hit in self._guard.occurrences(f"{instruction.before}{document}{instruction.after}")
+        ]
+        return [(start, stop) for start, stop in spans if start < stop]
+
     def _body(self, instruction: Instruction, frame: _Frame, document: str, body: str) -> str:
         """What the template makes of the document between its ends, control strings left as they are.
 
@@ -204,11 +234,11 @@ class HuggingFaceTokenizer:
         while it may change what stands around them (collapse white space, say). Where the rendered text does
         not hold the document between the frame's two ends, the document goes in as it is.
         """
-        hits = self._guard.occurrences(document)
+        hits = self._hits(instruction, document)
         hidden, end = [], 0
-        for hit in hits:
-            hidden += [document[end : hit.start()], self._mark]
-            end = hit.end()
+        for start, stop in hits:
+            hidden += [document[end:start], self._mark]
+            end = stop
         hidden.append(document[end:])
         rendered = self._template.render(f"{instruction.before}{''.join(hidden)}{instruction.after}")
         if not (
@@ -221,8 +251,8 @@ class HuggingFaceTokenizer:
         if len(pieces) != len(hits) + 1:
             return body
         shown = [pieces[0]]
-        for hit, piece in zip(hits, pieces[1:], strict=True):
-            shown += [hit.group(), piece]
+        for (start, stop), piece in zip(hits, pieces[1:], strict=True):
+            shown += [document[start:stop], piece]
         return "".join(shown)
 
     def _encode(self, text: str) -> Encoding:
