@@ -150,7 +150,7 @@ BAD_FILES = {
     "array.json": (b'[{"text": "a"},\n{"text": "b"}]\n', "a JSON array"),
     "pretty.json": (b'{\n  "text": "a"\n}\n', "spread over several lines"),
     "wide.jsonl": ('{"text": "a"}\n'.encode("utf-16-le"), "JSON"),
-    "plain.jsonl.gz": (jsonl(["a"]), "not compressed with gzip"),
+    "plain.jsonl.gz": (jsonl(["a"]), "not compressed with gzip: it looks like plain JSON"),
     "plain.jsonl.zst": (gzip.compress(jsonl(["a"])), "a gzip file"),
     "cut.jsonl.gz": (gzip.compress(jsonl(["a"] * 100))[:-12], "can't be decompressed"),
 }

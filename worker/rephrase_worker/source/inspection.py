@@ -187,10 +187,11 @@ def _require_magic(found: FoundFile, file: WatchedFile) -> None:
     head = file.read(4096)
     file.seek(0)
     if not head.startswith(_MAGIC[str(found.compression)]):
+        plain = head.lstrip().startswith(b"{")
+        looks = "plain JSON (take the suffix off its name)" if plain else kinds.looks_like(head)
         raise WorkerError(
             Reason.SOURCE_FORMAT,
-            f"{found.path} is not compressed with {found.compression}: it looks like "
-            f"{kinds.looks_like(head)}.",
+            f"{found.path} is not compressed with {found.compression}: it looks like {looks}.",
         )
 
 
