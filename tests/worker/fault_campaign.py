@@ -212,9 +212,13 @@ class Campaign:
         return Attempt(kind, worker, moment)
 
     def _check_nothing_changed(self, *, finalizing: bool = False) -> None:
-        """A committed file never changes nor goes, until finalizing removes the segments."""
-        derived = {layout.ACCOUNT, layout.REPORT, layout.CARD}
-        now = {path: digest for path, digest in _digests(self.job.output).items() if path not in derived}
+        """A committed file never changes nor goes, until finalizing removes the segments.
+
+        Planning's probes are no commits: each is removed, at the latest by finalizing when its planner died.
+        """
+        passing = (layout.ACCOUNT, layout.REPORT, layout.CARD, f"{layout.PROBES}/")
+        digests = _digests(self.job.output)
+        now = {path: digest for path, digest in digests.items() if not path.startswith(passing)}
         kept = {
             path: digest
             for path, digest in self._kept.items()
@@ -237,6 +241,7 @@ class Campaign:
             errors = sum(row["error"] is not None for row in rows)
             assert (totals["planned"], totals["error"], totals["missing"]) == (len(rows), errors, 0)
         assert not (self.job.output / layout.SEGMENTS).exists()
+        assert not any((self.job.output / layout.PROBES).glob("*"))
 
     def _prove_manifests(self, prompt: str) -> None:
         for shard in range(self.job.shards):
