@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import httpx
 import pyarrow as pa
 import pytest
 from botocore.exceptions import (
@@ -14,10 +15,12 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
+from huggingface_hub.errors import HfHubHTTPError
 from s3fs.errors import translate_boto_error
 
-from rephrase_worker.store.errors import may_pass
+from rephrase_worker.store.errors import describe, may_pass
 
 URL = "http://127.0.0.1:9/bucket"
 
@@ -75,3 +78,17 @@ def test_passing_errors_are_waited_for(error: BaseException) -> None:
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_permanent_errors_are_not_waited_for(error: BaseException) -> None:
     assert not may_pass(error)
+
+
+def test_what_a_server_sent_is_not_quoted() -> None:
+    request = httpx.Request("GET", "http://10.0.0.1/api/datasets/a/b")
+    hub = HfHubHTTPError("403 Forbidden: the body is secret", response=httpx.Response(403, request=request))
+    listing = OSError("403 Forbidden: the body is secret")
+    listing.__cause__ = hub
+    parsed = ResponseParserError("invalid XML received: b'the body is secret'")
+    for error in (hub, listing, parsed):
+        assert "secret" not in describe(error)
+    assert "403" in describe(listing)
+    assert (
+        describe(PermissionError(13, "Permission denied")) == "PermissionError: [Errno 13] Permission denied"
+    )

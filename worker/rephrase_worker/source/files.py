@@ -20,7 +20,7 @@ from rephrase_worker.plan import Compression, Format, SkippedPath
 from rephrase_worker.source import names
 from rephrase_worker.source.pattern import Pattern, States
 from rephrase_worker.spec import Reason, Source, WorkerError
-from rephrase_worker.store.errors import planning_exit_code
+from rephrase_worker.store.errors import describe, planning_exit_code
 from rephrase_worker.store.location import Entry, Location
 
 _THREADS = 16
@@ -168,7 +168,7 @@ def _not_readable(source: Source, bad: list[SkippedPath]) -> WorkerError:
 def _unlistable(location: Location, error: Exception) -> WorkerError:
     return WorkerError(
         Reason.SOURCE_UNREADABLE,
-        f"{location.uri} can't be listed: {type(error).__name__}: {error}. Nothing is left out of a source: "
+        f"{location.uri} can't be listed: {describe(error)}. Nothing is left out of a source: "
         "let the worker read it, check its credentials and the network, or narrow source.uri down.",
         exit_code=planning_exit_code(error),
     )

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from rephrase_worker.source.decompress import ZstdError
 from rephrase_worker.spec import WorkerError
+from rephrase_worker.store.errors import describe
 from rephrase_worker.store.location import Location
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class UnreachableFileError(Exception):
     """The bytes could not be read: network, storage, permissions. The cause is the original error."""
 
     def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
+        super().__init__(describe(cause))
         self.cause = cause
 
 

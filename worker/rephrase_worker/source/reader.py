@@ -20,6 +20,7 @@ from rephrase_worker.source.files import etag, open_location
 from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, watched
 from rephrase_worker.source.row import Row
 from rephrase_worker.spec import ExitCode, Reason, Source, WorkerError
+from rephrase_worker.store.errors import describe
 from rephrase_worker.store.location import Location
 
 
@@ -111,7 +112,6 @@ def _unreachable(location: Location, error: BaseException) -> WorkerError:
     """The error for a file that this node can't read. Another attempt may work elsewhere."""
     return WorkerError(
         Reason.SOURCE_UNREADABLE,
-        f"{location.uri} can't be read: {type(error).__name__}: {error}. "
-        "Check the network and the worker's credentials.",
+        f"{location.uri} can't be read: {describe(error)}. Check the network and the worker's credentials.",
         exit_code=ExitCode.INTERNAL,
     )

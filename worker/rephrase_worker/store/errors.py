@@ -40,6 +40,23 @@ def is_permanent(error: BaseException) -> bool:
     )
 
 
+def describe(error: BaseException) -> str:
+    """What went wrong, for a message, without the body of an HTTP answer.
+
+    Who may create a job chooses its endpoints, and must not read in its status what an internal address
+    answers. huggingface_hub quotes the answer's text, and botocore the bytes that are no XML.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return f"{type(cause).__name__}: the server answers {status}"
+        if type(cause).__name__ == "ResponseParserError":
+            return "ResponseParserError: the server's answer is not that of an object store"
+        cause = cause.__cause__
+    return f"{type(error).__name__}: {error}"
+
+
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, TypeError, ValueError)
 """What a file system raises when it was called wrongly, or when a file holds something else than expected."""
 

@@ -22,6 +22,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from rephrase_worker.store.errors import describe
 from rephrase_worker.uris import local_path
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -71,7 +72,7 @@ class Location:
             fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(uri))  # noqa: SLF001
             path = kind._strip_protocol(uri)  # noqa: SLF001
         except Exception as error:  # every file system has its own exceptions
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+            raise ValueError(describe(error)) from error
         fs.invalidate_cache()
         return cls(fs, path, uri.rstrip("/"))
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
 from rephrase_worker.store import atomic
-from rephrase_worker.store.errors import planning_exit_code, store_code
+from rephrase_worker.store.errors import describe, planning_exit_code, store_code
 from rephrase_worker.store.location import Entry, Location
 from rephrase_worker.store.parallel import in_parallel
 from rephrase_worker.store.patience import Patience
@@ -248,7 +248,7 @@ class Store:
         return self._patience.run(operation, attempt, writing=writing)
 
     def _failed(self, path: str, verb: str, error: Exception) -> WorkerError:
-        cause = f"{type(error).__name__}: {error}".rstrip(".")
+        cause = describe(error).rstrip(".")
         notes = "".join(f"{note} " for note in getattr(error, "__notes__", ()))
         return WorkerError(
             Reason.OUTPUT_NOT_WRITABLE,
