@@ -86,6 +86,16 @@ def test_secrets_are_named_and_never_read() -> None:
     assert {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": reference}} in env
 
 
+@pytest.mark.parametrize("also", [[], [{"name": "AWS_ENDPOINT_URL_S3", "value": "https://other"}]])
+def test_an_endpoint_is_that_of_s3_and_never_of_the_service_that_takes_identity_tokens(
+    also: list[dict[str, str]],
+) -> None:
+    given = [{"name": "AWS_ENDPOINT_URL", "value": "https://objects"}, *also]
+    env = {entry["name"]: entry.get("value") for entry in container_of(worker={"env": given})["env"]}
+    assert "AWS_ENDPOINT_URL" not in env
+    assert env["AWS_ENDPOINT_URL_S3"] == ("https://other" if also else "https://objects")
+
+
 def test_the_model_cache_is_where_the_hub_looks() -> None:
     container = container_of(worker={"modelCacheClaim": "models"})
     (home,) = [entry["value"] for entry in container["env"] if entry["name"] == "HF_HOME"]

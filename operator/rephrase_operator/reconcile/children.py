@@ -248,12 +248,19 @@ def _env(worker: api.Worker, disks: Storage) -> list[dict[str, Any]]:
     env.append({"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_PATH})
     env.append({"name": "TERMINATION_GRACE_SECONDS", "value": str(grace)})
     env += disks.env
+    given = {variable.name for variable in worker.env}
     for variable in worker.env:
+        name = variable.name
+        if name == "AWS_ENDPOINT_URL":
+            # For S3 alone. STS would be asked there too, and be given the identity token of the pod's cloud.
+            name = "AWS_ENDPOINT_URL_S3"
+            if name in given:
+                continue
         if variable.secret_key_ref is None:
-            env.append({"name": variable.name, "value": variable.value})
+            env.append({"name": name, "value": variable.value})
         else:
             key = variable.secret_key_ref.model_dump(by_alias=True)
-            env.append({"name": variable.name, "valueFrom": {"secretKeyRef": key}})
+            env.append({"name": name, "valueFrom": {"secretKeyRef": key}})
     return env
 
 
