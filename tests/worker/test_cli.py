@@ -216,6 +216,16 @@ def test_a_recipe_that_can_not_be_read_is_a_usage_error(commands: Commands, cont
     assert "can't be read" in commands.report()["failure"]["message"]
 
 
+def test_engine_settings_that_can_not_be_read_are_named_as_a_person_would(commands: Commands) -> None:
+    assert commands.run("plan") == ExitCode.OK
+    path = commands.folder / "misspelt.json"
+    path.write_text('{"maxNumSecs": 8}')
+    recipe = str(commands.folder / "recipe.json")
+    assert cli.run(["generate", "--recipe", recipe, "--shard", "0", "--engine", str(path)]) == ExitCode.USAGE
+    message = commands.report()["failure"]["message"]
+    assert "misspelt.json is not a valid engine: maxNumSecs" in message
+
+
 def test_a_template_without_a_place_for_the_document_is_refused_by_every_command(commands: Commands) -> None:
     template = commands.recipe.prompts[0].model_copy(update={"template": "Write a FAQ."})
     commands.change(prompts=[template])

@@ -131,7 +131,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _plan(arguments: argparse.Namespace) -> Outcome:
     recipe = _recipe(arguments.recipe)
-    engine = None if arguments.engine is None else _read(arguments.engine, EngineSettings)
+    engine = None if arguments.engine is None else _read(arguments.engine, EngineSettings, "engine")
     from rephrase_worker.planner import plan
 
     return plan(recipe, engine), ExitCode.OK
@@ -147,7 +147,7 @@ def _finalize(arguments: argparse.Namespace) -> Outcome:
 def _generate(arguments: argparse.Namespace) -> Outcome:
     clock = MonotonicClock()
     began = clock.now()
-    recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, EngineSettings)
+    recipe, engine = _recipe(arguments.recipe), _read(arguments.engine, EngineSettings, "engine")
     shard = _shard(arguments.shard)
     from rephrase_worker.generate.shard import Job, final_report, generate
     from rephrase_worker.report.telemetry import Telemetry, address
@@ -185,7 +185,7 @@ def _shard(given: int | None) -> int:
 
 
 def _recipe(path: Path) -> Recipe:
-    recipe = _read(path, Recipe)
+    recipe = _read(path, Recipe, "recipe")
     check_templates(recipe.prompts)
     _check_protocol("source.uri", recipe.source.uri, (*SOURCE_PROTOCOLS, *_BY_HAND))
     _check_protocol("output.uri", recipe.output.uri, OUTPUT_PROTOCOLS)
@@ -205,8 +205,8 @@ def _check_protocol(field: str, uri: str, known: tuple[str, ...]) -> None:
         )
 
 
-def _read(path: Path, model: type[C]) -> C:
-    """A file of the contract. Raises WorkerError(INVALID_RECIPE) that names the fields at fault."""
+def _read(path: Path, model: type[C], what: str) -> C:
+    """A file of the contract, called `what` in errors. Raises WorkerError(INVALID_RECIPE) with the fields."""
     try:
         return model.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -216,9 +216,7 @@ def _read(path: Path, model: type[C]) -> C:
             f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_input=False)
         )
-        raise WorkerError(
-            Reason.INVALID_RECIPE, f"{path.name} is not a valid {model.__name__.lower()}: {faults}."
-        ) from error
+        raise WorkerError(Reason.INVALID_RECIPE, f"{path.name} is not a valid {what}: {faults}.") from error
 
 
 _FAILURES = (Exception, Terminated)
