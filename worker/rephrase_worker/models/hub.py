@@ -12,7 +12,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from rephrase_worker.spec import ExitCode, Reason, WorkerError
+from rephrase_worker.store.errors import causes
 
 PATIENCE_SECONDS = 900.0
 """How long a request to the Hub may go on failing before the command ends. The operator then starts the
@@ -122,7 +123,7 @@ class Hub:
 
 def _refusal(error: BaseException) -> str | None:
     """Why another attempt would meet the same answer, and what to do; None when it may not."""
-    for cause in _chain(error):
+    for cause in causes(error):
         match cause:
             case OfflineModeIsEnabled():
                 return "HF_HUB_OFFLINE is set and it is not in the cache. Unset it, or fill the cache first"
@@ -166,7 +167,7 @@ def _pause(error: BaseException, wait: float) -> float:
 
 def _retry_after(error: BaseException) -> float | None:
     """Seconds to wait, if the Hub says them: in Retry-After (RFC 9110), or as the rest of a rate limit."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if not isinstance(cause, HfHubHTTPError):
             continue
         said = cause.response.headers.get("Retry-After", "")
@@ -185,16 +186,8 @@ def _summary(error: BaseException) -> str:
 
     Who may set HF_ENDPOINT must not read an internal address' answer in a job's status.
     """
-    *_, root = _chain(error)
-    for cause in _chain(error):
+    *_, root = causes(error)
+    for cause in causes(error):
         if isinstance(cause, HfHubHTTPError):
             return f"it answers {cause.response.status_code}"
     return f"{type(root).__name__}: {root}"[:500]
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 from rephrase_worker.spec import ExitCode
 
@@ -46,15 +47,21 @@ def describe(error: BaseException) -> str:
     Who may create a job chooses its endpoints, and must not read in its status what an internal address
     answers. huggingface_hub quotes the answer's text, and botocore the bytes that are no XML.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         status = getattr(getattr(cause, "response", None), "status_code", None)
         if isinstance(status, int):
             return f"{type(cause).__name__}: the server answers {status}"
         if type(cause).__name__ == "ResponseParserError":
             return "ResponseParserError: the server's answer is not that of an object store"
-        cause = cause.__cause__
     return f"{type(error).__name__}: {error}"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, down to the first cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, TypeError, ValueError)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from rephrase_worker.clock import Clock
-from rephrase_worker.store.errors import may_pass
+from rephrase_worker.store.errors import describe, may_pass
 
 OUTAGE_SECONDS = 600.0
 """An operation that has failed for this long ends the command. A GPU may be idle meanwhile. That costs less
@@ -111,13 +111,12 @@ class Patience:
             raise error
         delay = min(next(outage.delays), left)
         log.warning(
-            "%s failed, attempt=%d seconds=%.0f; the next attempt is in %.1f s: %s: %s",
+            "%s failed, attempt=%d seconds=%.0f; the next attempt is in %.1f s: %s",
             outage.operation,
             outage.failures,
             lasted,
             delay,
-            type(error).__name__,
-            error,
+            describe(error),
         )
         if self._wait(delay):
             outage.delays = _delays()
