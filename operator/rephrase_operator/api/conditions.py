@@ -69,7 +69,6 @@ class ConditionReason(StrEnum):
     DATASET_INCOMPLETE = "DatasetIncomplete"
     TOO_MANY_ERRORS = "TooManyErrors"
     FEW_ERRORS = "FewErrors"
-    IN_PROGRESS = "InProgress"
 
 
 Truth = Literal["True", "False", "Unknown"]
