@@ -8,6 +8,7 @@ from typing import Any
 
 from rephrase_operator.api import parse_spec
 from rephrase_operator.api.status import Phase, RephraseJobStatus
+from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
@@ -23,7 +24,6 @@ from rephrase_operator.observed.views import (
 from rephrase_operator.reconcile import decision as do
 from rephrase_operator.reconcile.decision import Decision
 from rephrase_operator.reconcile.events import Event
-from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import (

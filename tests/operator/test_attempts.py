@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.status import ENDED_LIMIT, FAILURES_LIMIT, RephraseJobStatus
 from rephrase_operator.observed import ledger
 from rephrase_operator.observed.intervals import Intervals

@@ -13,7 +13,7 @@ import yaml
 from rephrase_operator import api
 from rephrase_operator.api import crd
 from rephrase_operator.api.status import RephraseJobStatus
-from rephrase_operator.reconcile.library import library
+from rephrase_operator.library import library
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("rephrasejob-*.yaml"))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.status import Progress
 from rephrase_operator.reconcile.error_budget import judge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rephrase_operator.reconcile.library import library, parse
+from rephrase_operator.library import library, parse
 
 
 def test_the_library_has_the_prompts_of_the_demo() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.observed.views import PodView
 from rephrase_operator.reconcile.start_deadline import judge
 from tests.operator.pods import at, failed, pending, running, succeeded

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.status import (
     ENDED_LIMIT,
     FAILURES_LIMIT,

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rephrase_operator import api
-from rephrase_operator.api.rephrasejob import Resources
+from rephrase_operator.api.worker import Resources
+from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
@@ -23,7 +24,6 @@ from rephrase_operator.observed.views import (
     JobObject,
     Step,
 )
-from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.reconcile.volumes import Storage, storage
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import (

@@ -9,12 +9,12 @@ from typing import Any
 from rephrase_operator.api import RephraseJobSpec, conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
+from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.progress import idle_progress
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile.children import gpus_per_worker
 from rephrase_operator.reconcile.decision import Action, Decision
 from rephrase_operator.reconcile.events import transitions
-from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.settings import Settings
 
 

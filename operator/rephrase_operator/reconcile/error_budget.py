@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.status import Progress
 from rephrase_operator.observed.progress import error_ratio
 

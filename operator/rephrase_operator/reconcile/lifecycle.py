@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
+from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile import children, worker_contract
 from rephrase_operator.reconcile.decision import (
@@ -28,7 +29,6 @@ from rephrase_operator.reconcile.decision import (
 from rephrase_operator.reconcile.draft import Draft, started
 from rephrase_operator.reconcile.finalize import finalize
 from rephrase_operator.reconcile.generate import generate, hold_engine
-from rephrase_operator.reconcile.library import LibraryPrompt
 from rephrase_operator.reconcile.namespace_end import held_up, jobs_to_delete
 from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.single import WAIT_SECONDS

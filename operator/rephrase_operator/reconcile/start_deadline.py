@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rephrase_operator.api.rephrasejob import FailurePolicy
+from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.observed.views import PodView
 
 BACKOFF = timedelta(minutes=10)

@@ -18,6 +18,7 @@ from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.cluster.mirror import Key, Mirror, older
 from rephrase_operator.cluster.namespaces import Namespaces
+from rephrase_operator.library import library
 from rephrase_operator.observed.views import (
     JobObject,
     JobView,
@@ -28,7 +29,6 @@ from rephrase_operator.observed.views import (
     view_rephrase_job,
 )
 from rephrase_operator.reconcile.decision import CreateConfigMap, CreateJob, Decision
-from rephrase_operator.reconcile.library import library
 from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.reconcile.namespace_end import held_up
 from rephrase_operator.runtime.actions import Actor

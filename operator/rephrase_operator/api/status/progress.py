@@ -1,30 +1,14 @@
-"""What the operator reports: the status of a RephraseJob.
-
-Only the operator writes it, through the status subresource. Everything that has to survive a restart of the
-operator is in it.
-"""
+"""The parts of a status that say how far a job is, and what its attempts and finished shards add up to."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from rephrase_operator.api.bounds import bounded
+from rephrase_operator.api.status.part import Message, Part, Word, at_most
 from rephrase_worker.spec import SKIPPED_CHARACTERS
-
-
-def _at_most(length: int) -> WithJsonSchema:
-    """A limit that the API server checks. Building a status ignores it; `to_api` cuts what is too long."""
-    return WithJsonSchema({"type": "string", "maxLength": length})
-
-
-Message = Annotated[str, _at_most(4096)]
-Word = Annotated[str, _at_most(256)]
 
 FAILURES_LIMIT = 64
 """Most shards in `status.failures`; those with the most attempts are kept."""
@@ -50,42 +34,6 @@ REASONS_LIMIT = 32
 """Most reasons in `status.attempts.reasons`; the most frequent are kept."""
 
 
-class Phase(StrEnum):
-    """The phase of a job. Succeeded and Failed are final."""
-
-    PENDING = "Pending"
-    PLANNING = "Planning"
-    RUNNING = "Running"
-    SUSPENDED = "Suspended"
-    FINALIZING = "Finalizing"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-
-    @property
-    def final(self) -> bool:
-        """True if nothing will happen any more."""
-        return self in (Phase.SUCCEEDED, Phase.FAILED)
-
-
-class Part(BaseModel):
-    """Base of the models of a status. Unknown fields are dropped: a newer operator may have written them."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
-
-
-class Condition(Part):
-    """One aspect of the job's state, as the Kubernetes API conventions describe conditions."""
-
-    type: Word = Field(description="Name of the condition.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: Word = Field(description="One word for programs.")
-    message: Message = Field(description="A sentence for people, with what to do next.")
-    observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that the condition is about."
-    )
-    last_transition_time: datetime = Field(description="When status last changed.")
-
-
 class PlanSummary(Part):
     """What planning found."""
 
@@ -95,7 +43,7 @@ class PlanSummary(Part):
     skipped_files: int = Field(
         default=0, description="Number of files and folders below the source that are not read as documents."
     )
-    skipped: Annotated[str, _at_most(SKIPPED_CHARACTERS)] | None = Field(
+    skipped: Annotated[str, at_most(SKIPPED_CHARACTERS)] | None = Field(
         default=None,
         description="The first of them, with the reasons. The plan at the destination lists all of them.",
     )
@@ -172,7 +120,7 @@ class ShardFailure(Part):
 class FinishedShards(Part):
     """Sums over finished shards whose worker's report was read. Each shard, and each pod, is added once."""
 
-    shards: Annotated[str, _at_most(INTERVALS_LIMIT)] = Field(
+    shards: Annotated[str, at_most(INTERVALS_LIMIT)] = Field(
         default="", description="The shards that are in these sums, as intervals such as 0-41,43."
     )
     documents: int = Field(default=0, description="Documents.")
@@ -201,12 +149,12 @@ class ShardAttempts(Part):
     engine: Word = Field(
         default="", description="Hash of the engine's settings that the attempts were made with."
     )
-    ended: Annotated[str, _at_most(ENDED_LIMIT)] = Field(
+    ended: Annotated[str, at_most(ENDED_LIMIT)] = Field(
         default="",
         description="By open shard: attempts that failed, and the time (Unix, hexadecimal) at which its last "
         "pod ended, such as 7:2@6957a3c0. Times after which several pods ended carry their number: *2.",
     )
-    abandoned: Annotated[str, _at_most(INTERVALS_LIMIT)] = Field(
+    abandoned: Annotated[str, at_most(INTERVALS_LIMIT)] = Field(
         default="", description="Shards that Kubernetes has failed for good, as intervals."
     )
     failed: int = Field(default=0, description="Failed attempts of the whole job; never reset.")
@@ -222,77 +170,3 @@ class Generating(Part):
         default=None, description="Start of the current stretch; unset between stretches."
     )
     seconds: float = Field(default=0.0, description="Length of the earlier stretches.")
-
-
-class RephraseJobStatus(Part):
-    """The state of the job."""
-
-    phase: Phase | None = Field(default=None, description="The phase of the job.")
-    message: Message | None = Field(default=None, description="The state of the job in one sentence.")
-    observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that the status is about."
-    )
-    start_time: datetime | None = Field(
-        default=None, description="When planning began. From then on the recipe can't change."
-    )
-    completion_time: datetime | None = Field(default=None, description="When the job succeeded or failed.")
-    worker_image: Annotated[str, _at_most(1024)] | None = Field(
-        default=None, description="Image of the job's pods, which a job keeps to its end."
-    )
-    contract_version: int = Field(
-        default=1,
-        description="Version of the contract between operator and worker that this image speaks: the "
-        "operator's own, until the plan says.",
-    )
-    recipe_hash: Word | None = Field(default=None, description="Hash of the frozen recipe.")
-    plan: PlanSummary | None = Field(default=None, description="What planning found.")
-    progress: Progress | None = Field(default=None, description="How far the job is.")
-    shards: Shards | None = Field(default=None, description="Shards by state.")
-    failures: list[ShardFailure] = Field(
-        default_factory=list, max_length=FAILURES_LIMIT, description="Shards whose worker failed."
-    )
-    attempts: ShardAttempts | None = Field(
-        default=None, description="Attempts at shards that have ended without success."
-    )
-    account: FinishedShards | None = Field(default=None, description="Sums over the finished shards.")
-    generating: Generating | None = Field(default=None, description="How long the job has been generating.")
-    nothing_runs_since: datetime | None = Field(
-        default=None,
-        description="Since when no pod of the present step runs although one should: "
-        "failurePolicy.pendingDeadlineSeconds counts from here.",
-    )
-    generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
-    error_ratio_reached: float | None = Field(
-        default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
-    )
-    replicas: int = Field(default=0, description="Number of worker pods, for the scale subresource.")
-    selector: Annotated[str, _at_most(512)] | None = Field(
-        default=None, description="Label selector of the worker pods, for the scale subresource."
-    )
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, Complete, Failed.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-
-    def condition(self, kind: str) -> Condition | None:
-        """The condition of a type, if it was ever set."""
-        return next((condition for condition in self.conditions if condition.type == kind), None)
-
-    def to_api(self) -> dict[str, Any]:
-        """The JSON form as the API server accepts it: what is unset is left out, what is too long is cut."""
-        schema = _schema()
-        written = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        found: dict[str, Any] = bounded(written, schema, schema["$defs"])
-        return found
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    return RephraseJobStatus.model_json_schema(by_alias=True)
-
-
-def parse_status(raw: dict[str, Any] | None) -> RephraseJobStatus:
-    """The status of an object as the API server returns it, empty when there is none."""
-    return RephraseJobStatus.model_validate(raw or {})

@@ -1,0 +1,37 @@
+"""The parts of a spec that decide when a job stops: one model for each policy of `reconcile`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rephrase_operator.api.cel import Spec
+
+
+class FailurePolicy(Spec):
+    """When to give up on a shard, and on the job."""
+
+    max_attempts_per_shard: int = Field(
+        default=4, ge=1, le=100, description="A shard is abandoned after this many failed attempts."
+    )
+    max_failed_shards: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="Stop generating if more shards than this have failed. Unset: every shard gets its turn.",
+    )
+    max_error_ratio: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Suspend the job if more than this share of its samples are errors. It goes on when "
+        "maxErrorRatio is raised above the share reached. 1 turns the check off.",
+    )
+    min_documents: int = Field(
+        default=1000, ge=1, le=10**9, description="maxErrorRatio is checked from this many documents on."
+    )
+    pending_deadline_seconds: int = Field(
+        default=1800,
+        ge=10,
+        le=2_592_000,
+        description="The job fails when no pod of it could start for this long: no such GPU, no such image.",
+    )

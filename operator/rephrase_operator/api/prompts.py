@@ -1,0 +1,31 @@
+"""`spec.prompts`: which prompts a job rephrases its documents with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rephrase_operator.api.cel import Rule, Spec
+
+
+class PromptChoice(Spec):
+    """A prompt of the library, by its name, or a prompt of your own with its template."""
+
+    rules = (
+        Rule(
+            "!has(self.template) || self.template.split('{{document}}').size() == 2",
+            "template must contain {{document}} exactly once: it is where the document's text goes",
+            ".template",
+        ),
+    )
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)] = Field(
+        description="Name of the prompt, and of its folder at the destination. Without a template it is "
+        "looked up in the prompt library."
+    )
+    template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
+        default=None,
+        description="The prompt's text, with {{document}} exactly once where the document goes. With the "
+        "document before the instruction, the prompts of one document share its KV cache.",
+    )

@@ -1,0 +1,55 @@
+"""What the operator reports: the status of a RephraseJob.
+
+Only the operator writes it, through the status subresource. Everything that has to survive a restart of the
+operator is in it.
+"""
+
+from rephrase_operator.api.status.job import (
+    RephraseJobStatus,
+    parse_status,
+)
+from rephrase_operator.api.status.part import (
+    Condition,
+    Message,
+    Part,
+    Phase,
+    Word,
+)
+from rephrase_operator.api.status.progress import (
+    ENDED_LIMIT,
+    ERROR_CODES_LIMIT,
+    FAILURES_LIMIT,
+    INTERVALS_LIMIT,
+    PODS_LIMIT,
+    REASONS_LIMIT,
+    FinishedShards,
+    Generating,
+    PlanSummary,
+    Progress,
+    ShardAttempts,
+    ShardFailure,
+    Shards,
+)
+
+__all__ = [
+    "ENDED_LIMIT",
+    "ERROR_CODES_LIMIT",
+    "FAILURES_LIMIT",
+    "INTERVALS_LIMIT",
+    "PODS_LIMIT",
+    "REASONS_LIMIT",
+    "Condition",
+    "FinishedShards",
+    "Generating",
+    "Message",
+    "Part",
+    "Phase",
+    "PlanSummary",
+    "Progress",
+    "RephraseJobStatus",
+    "ShardAttempts",
+    "ShardFailure",
+    "Shards",
+    "Word",
+    "parse_status",
+]

@@ -1,0 +1,83 @@
+"""The contract between operator and worker: what is asked for, and what is reported back.
+
+The operator builds the RephraseJob API from these models and writes a `Recipe` and `EngineSettings` into a
+ConfigMap; the worker reads them and answers with reports (`/progress` and the container's termination
+message) and an exit code. Nothing else crosses the line, so this package imports nothing but pydantic: it
+has to stay cheap for the operator and free of vLLM.
+
+JSON uses camelCase, as Kubernetes does; Python uses snake_case. Unknown fields are errors.
+"""
+
+from rephrase_worker.spec.contract import (
+    CONTRACT_VERSION,
+    ENGINE_FILE,
+    RECIPE_FILE,
+    WORKER_PORT,
+    Contract,
+    Since,
+    Text,
+    Uri,
+)
+from rephrase_worker.spec.engine import (
+    EngineSettings,
+    Speculation,
+)
+from rephrase_worker.spec.failures import (
+    EXIT_CODES,
+    ExitCode,
+    Failure,
+    Reason,
+    WorkerError,
+)
+from rephrase_worker.spec.recipe import (
+    PLACEHOLDER,
+    Model,
+    Output,
+    Owner,
+    Prompt,
+    Recipe,
+    Sampling,
+    Sharding,
+    Source,
+)
+from rephrase_worker.spec.reports import (
+    PROGRESS_LIMIT_BYTES,
+    SKIPPED_CHARACTERS,
+    TERMINATION_LIMIT_BYTES,
+    FinalReport,
+    PlanReport,
+    ShardReport,
+)
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "ENGINE_FILE",
+    "EXIT_CODES",
+    "PLACEHOLDER",
+    "PROGRESS_LIMIT_BYTES",
+    "RECIPE_FILE",
+    "SKIPPED_CHARACTERS",
+    "TERMINATION_LIMIT_BYTES",
+    "WORKER_PORT",
+    "Contract",
+    "EngineSettings",
+    "ExitCode",
+    "Failure",
+    "FinalReport",
+    "Model",
+    "Output",
+    "Owner",
+    "PlanReport",
+    "Prompt",
+    "Reason",
+    "Recipe",
+    "Sampling",
+    "ShardReport",
+    "Sharding",
+    "Since",
+    "Source",
+    "Speculation",
+    "Text",
+    "Uri",
+    "WorkerError",
+]

@@ -1,0 +1,159 @@
+"""The recipe: everything that decides what the dataset will be."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rephrase_worker.spec.contract import Contract, Text, Uri
+
+PLACEHOLDER = "{{document}}"
+"""What a prompt template holds exactly once, where the document's text goes."""
+
+
+class Source(Contract):
+    """Where the documents come from."""
+
+    uri: Uri = Field(
+        description="A file, a folder or a glob: s3://BUCKET/path, gs://BUCKET/path, abfs://CONTAINER/path, "
+        "hf://datasets/OWNER/NAME/path, hf://buckets/OWNER/NAME/path, pvc://CLAIM/path (a "
+        "PersistentVolumeClaim of the job's namespace) or, where the installer of the operator allows it, an "
+        "absolute path. Credentials never go into the URI."
+    )
+    format: Literal["auto", "parquet", "jsonl"] = Field(
+        default="auto",
+        description="auto goes by suffix: .parquet or .pq; .jsonl, .ndjson or .json, as .gz, .zst, "
+        ".bz2 or .xz. parquet and jsonl also read files without such a suffix.",
+    )
+    text_field: Text = Field(default="text", description="Column or key that holds a document's text.")
+    id_field: Text | None = Field(
+        default=None,
+        description="Column or key that holds a document's id. Ids may repeat: the key of a document is its "
+        "file and position. Unset: the file's name and the position.",
+    )
+    revision: Text | None = Field(
+        default=None,
+        description="Branch, tag or commit of an hf:// dataset; pinned to a commit when planned.",
+    )
+    max_documents: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**12,
+        description="Take only about this many documents, from the first file on.",
+    )
+
+
+class Prompt(Contract):
+    """A prompt template with its text resolved, as frozen in the recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
+    template: Annotated[str, Field(min_length=1, max_length=16384)]
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the template's SHA-256: tells samples of two wordings apart."""
+        return hashlib.sha256(self.template.encode()).hexdigest()[:16]
+
+
+class Model(Contract):
+    """The generator model."""
+
+    name: Uri = Field(
+        description="Id on the Hugging Face Hub (OWNER/NAME, or hf://OWNER/NAME), or a folder that holds "
+        "such a model: pvc://CLAIM/path, or the absolute path of one in the worker's image."
+    )
+    revision: Text | None = Field(
+        default=None, description="Branch, tag or commit on the Hub; pinned to a commit when planned."
+    )
+
+
+class Sampling(Contract):
+    """How the model samples. The names are vLLM's."""
+
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0, description="0 is greedy.")
+    top_p: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        description="Samples from the likeliest tokens that hold this much probability.",
+    )
+    top_k: int = Field(default=0, ge=0, le=1_000_000, description="0 looks at every token.")
+    min_p: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Drops tokens below this share of the likeliest one's probability.",
+    )
+    repetition_penalty: float = Field(
+        default=1.0, gt=0.0, le=2.0, description="Above 1 makes tokens that were used already less likely."
+    )
+    max_tokens: int = Field(default=2048, ge=1, le=131_072, description="Longest output, in tokens.")
+    stop: list[Text] = Field(default_factory=list, max_length=8, description="Strings that end an output.")
+    rollouts: int = Field(default=1, ge=1, le=64, description="Outputs per document and prompt.")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="Seeds every request with a number of its own. Slows the sampler and does not make text "
+        "reproducible across batches; unset is right for most jobs.",
+    )
+
+
+class Output(Contract):
+    """Where the dataset goes."""
+
+    uri: Uri = Field(
+        description="A folder: s3://BUCKET/path, gs://BUCKET/path, abfs://CONTAINER/path, pvc://CLAIM/path "
+        "(a PersistentVolumeClaim that all the job's pods can write) or, where the installer of the operator "
+        "allows it, an absolute path. It belongs to one job: a second recipe on the same folder is refused."
+    )
+
+
+class Sharding(Contract):
+    """How much work a shard is. Every shard is one pod's work and starts one engine."""
+
+    documents_per_shard: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Documents per shard, all shards equal. "
+        "Unset: about one GPU-hour a shard, estimated from the model and the source, "
+        "and the last shards taper to a tenth so that the job's tail is short.",
+    )
+
+
+class Owner(Contract):
+    """The job that a destination belongs to."""
+
+    namespace: str
+    name: str
+
+
+class Recipe(Contract):
+    """Everything that decides what the dataset will be. Frozen when the job starts."""
+
+    schema_version: Literal[1] = 1
+    job: Owner
+    source: Source
+    prompts: list[Prompt] = Field(min_length=1, max_length=32)
+    model: Model
+    sampling: Sampling = Sampling()
+    output: Output
+    sharding: Sharding = Sharding()
+    parallelism: int = Field(
+        default=1,
+        ge=1,
+        description="Workers wanted when the job was planned: the planner tapers the tail by it.",
+    )
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON, the job's name left out."""
+        return hashlib.sha256(self.canonical("job", "parallelism").encode()).hexdigest()[:16]
+
+    @property
+    def samples_per_document(self) -> int:
+        """Outputs asked for per document: prompts times rollouts."""
+        return len(self.prompts) * self.sampling.rollouts

@@ -1,0 +1,99 @@
+"""What a worker reports: `/progress`, and the termination message of each command."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rephrase_worker.spec.contract import Contract
+from rephrase_worker.spec.failures import Failure
+
+PROGRESS_LIMIT_BYTES = 64 * 1024
+TERMINATION_LIMIT_BYTES = 2 * 1024
+"""Most that the operator reads of `/progress`, and most that a worker writes as termination message."""
+
+SKIPPED_CHARACTERS = 300
+"""Most that a plan's report says of what was passed over."""
+
+
+class PlanReport(Contract):
+    """Termination message of `rephrase-worker plan`."""
+
+    kind: Literal["plan"] = "plan"
+    shards: int = 0
+    documents: int = 0
+    """Exact for parquet, and for text files small enough to be read whole; an estimate otherwise."""
+    documents_exact: bool = True
+    files: int = 0
+    bytes: int = 0
+    model_revision: str | None = None
+    source_revision: str | None = None
+    skipped_files: int = 0
+    """Files and whole folders below the source that are not read."""
+    skipped: str | None = None
+    """The first of them with the reasons, in at most `SKIPPED_CHARACTERS`."""
+    contract_version: int = 1
+    """CONTRACT_VERSION of the worker: what the operator may write to it from now on."""
+    failure: Failure | None = None
+
+
+class ShardReport(Contract):
+    """`/progress` of a worker and its termination message: the account of one shard up to now.
+
+    Counts of documents, samples and tokens cover the whole shard, what earlier pods committed included.
+    `tokens_per_second`, `engine_seconds`, `generated_tokens`, `commits`, `commit_failures` and
+    `startup_seconds` are this process's own in every state: in the report of a shard that is done too, where
+    a pod that only merged, or found the shard finished, has 0 of them.
+    """
+
+    kind: Literal["shard"] = "shard"
+    shard: int
+    pod_uid: str = ""
+    state: Literal["starting", "generating", "merging", "done", "failed"] = "starting"
+    step: str = ""
+    documents_planned: int = 0
+    documents_done: int = 0
+    samples_text: int = 0
+    samples_empty: int = 0
+    """Of `samples_text`: the model answered with nothing, or with white space only."""
+    samples_error: int = 0
+    errors: dict[str, int] = Field(default_factory=dict)
+    """Samples in error by code, the 16 most frequent."""
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    output_tokens: int = 0
+    tokens_per_second: float = 0.0
+    """Output tokens per second of the engine over the last half minute (less at the start)."""
+    in_flight: int = 0
+    commits: int = 0
+    commit_failures: int = 0
+    """Attempts of this process at writing to the destination that failed. Each is tried again."""
+    engine_seconds: float = 0.0
+    """Seconds from when this process's engine was ready until it was closed, or until now."""
+    generated_tokens: int = 0
+    """Output tokens of this process in these seconds, of unfinished requests too. Divided by
+    `engine_seconds`: its mean pace. Never divide `output_tokens` by them, which earlier pods made too."""
+    startup_seconds: dict[str, float] = Field(default_factory=dict)
+    """Seconds by step: import, resume, engine."""
+    failure: Failure | None = None
+
+
+class FinalReport(Contract):
+    """Termination message of `rephrase-worker finalize`."""
+
+    kind: Literal["final"] = "final"
+    documents: int = 0
+    samples_text: int = 0
+    samples_empty: int = 0
+    """Of `samples_text`: the model answered with nothing, or with white space only."""
+    samples_error: int = 0
+    samples_missing: int = 0
+    """Only in shards that failed."""
+    missing_shards: int = 0
+    """Shards that failed, or never ran."""
+    missing_shard_numbers: str = ""
+    """Which these are, as intervals (`0-41,43`); cut, with `...` at the end, where they are very many."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    failure: Failure | None = None
