@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rephrase_operator.api.conditions import ConditionType
-from rephrase_operator.api.status import Phase
+from rephrase_operator.api.status import DatasetSummary, Phase
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile.lifecycle import reconcile
@@ -32,6 +32,8 @@ def test_a_job_runs_from_nothing_to_a_complete_dataset() -> None:
     assert (world.phase, world.reason(ConditionType.COMPLETE)) == (Phase.SUCCEEDED, "True/Succeeded")
     assert (progress.percent, progress.samples_text, progress.output_tokens) == ("100%", 60, 3000)
     assert progress.tokens_per_second == 20.0  # 3,000 tokens in 150 seconds of generating
+    assert world.status.dataset == DatasetSummary(documents=30, samples_text=60, output_tokens=3000)
+    assert world.status.message == "30 documents, 60 texts, 0 errors."
     assert [event.reason for event in world.events] == [
         "Planning",
         "Planned",
@@ -503,6 +505,8 @@ def test_a_plan_pod_that_can_not_start_fails_the_job_at_the_deadline() -> None:
 def test_samples_missing_without_a_failed_shard_are_not_called_a_success() -> None:
     world = World().planned(shards=1).succeed(0).job_says(Step.GENERATE, complete=True).run()
     assert world.finalized(samples_missing=1).reason(ConditionType.FAILED) == "True/DatasetIncomplete"
+    assert world.status.dataset is not None
+    assert world.status.dataset.samples_missing == 1
 
 
 def test_a_failed_finalizer_fails_the_job_with_its_reason() -> None:

@@ -120,7 +120,7 @@ def final_progress(
     samples_per_document: int,
     gpus: int,
 ) -> Progress:
-    """Progress when the job has ended: the finalizer's exact counts, and the mean rates.
+    """Progress when the dataset is finalized: the finalizer's exact counts, and the mean rates.
 
     The rates use tokens that are in the dataset and that this job's own pods have generated. The dataset can
     hold more, because a job that is applied again finds what the earlier one made. The pods can have

@@ -78,7 +78,7 @@ class Draft:
 
     def phase(self, phase: Phase, message: str) -> None:
         """Set phase and message. Leaving Running ends the current stretch of generating."""
-        if phase is not Phase.RUNNING:
+        if phase is not Phase.RUNNING and self.status.dataset is None:
             self.generated_until(self.now)
             self.set(progress=idle_progress(self.status.progress))
         self.set(phase=phase, message=message)

@@ -1,4 +1,7 @@
-"""The step that finalizes: one pod adds everything up, and its report ends the job."""
+"""The step that finalizes: one pod adds everything up.
+
+A dataset with gaps fails the job here, so it is neither mixed nor published.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from functools import partial
 
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason
-from rephrase_operator.api.status import Phase
+from rephrase_operator.api.status import DatasetSummary, Phase
 from rephrase_operator.observed.progress import final_progress
 from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile import children, single
@@ -16,14 +19,14 @@ from rephrase_worker.spec import FinalReport
 
 
 def finalize(draft: Draft) -> None:
-    """Run the finalizer until it reports, and end the job with its report."""
+    """Run the finalizer until it reports. What it reports is in the status for the steps after it."""
     make = partial(children.finalize_job, draft.job, draft.spec, draft.settings)
     this = SingleStep(Step.FINALIZE, FinalReport, make, Phase.FINALIZING, ConditionReason.FINALIZE_FAILED)
     report: FinalReport | None = single.run(draft, this)
     if report is None:
         return
-    _conclude(draft, report)
     draft.set(
+        dataset=DatasetSummary(**report.model_dump(include=set(DatasetSummary.model_fields))),
         progress=final_progress(
             draft.job.status.progress,
             report,
@@ -31,11 +34,12 @@ def finalize(draft: Draft) -> None:
             draft.status.generating,
             samples_per_document=draft.samples_per_document,
             gpus=draft.gpus,
-        )
+        ),
     )
+    _fail_if_incomplete(draft, report)
 
 
-def _conclude(draft: Draft, report: FinalReport) -> None:
+def _fail_if_incomplete(draft: Draft, report: FinalReport) -> None:
     shards = draft.status.shards
     if shards is not None and shards.failed:
         message = conditions.shards_failed(shards.failed, shards.total, draft.failed_shards())
@@ -45,7 +49,3 @@ def _conclude(draft: Draft, report: FinalReport) -> None:
             f"{report.samples_missing} samples are missing though no shard failed; see the finalize log."
         )
         draft.fail(ConditionReason.DATASET_INCOMPLETE, message)
-    else:
-        draft.succeed(
-            f"{report.documents} documents, {report.samples_text} texts, {report.samples_error} errors."
-        )

@@ -46,7 +46,6 @@ def generate(draft: Draft) -> None:
     if plan.shards == 0:
         draft.set(generated=True, shards=_shards(plan, Intervals(), Intervals(), ()))
         draft.phase(Phase.FINALIZING, "There is nothing to generate.")
-        draft.look_again(0)
         return
     workers = _account(draft, plan)
     stopped = _over_budget(draft) or draft.spec.suspend
@@ -170,7 +169,6 @@ def _ended(draft: Draft, workers: _Workers) -> bool:
     if not (child.failed or child.complete or child.suspended):
         draft.do(PatchJob(child.name, {"suspend": True}))
     draft.phase(Phase.FINALIZING, "Adding up the shards.")
-    draft.look_again(0)
     return True
 
 

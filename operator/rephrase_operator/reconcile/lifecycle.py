@@ -19,6 +19,7 @@ from rephrase_operator.api.status import Phase
 from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile import children, worker_contract
+from rephrase_operator.reconcile.chain import advance
 from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
     Decision,
@@ -27,10 +28,8 @@ from rephrase_operator.reconcile.decision import (
     PatchJob,
 )
 from rephrase_operator.reconcile.draft import Draft, started
-from rephrase_operator.reconcile.finalize import finalize
-from rephrase_operator.reconcile.generate import generate, hold_engine
+from rephrase_operator.reconcile.generate import hold_engine
 from rephrase_operator.reconcile.namespace_end import held_up, jobs_to_delete
-from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.reconcile.volumes import local_paths
 from rephrase_operator.settings import Settings
@@ -63,12 +62,7 @@ def reconcile(
         draft.look_again(WAIT_SECONDS)
     elif _configured(draft):
         draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
-        if draft.status.plan is None:
-            plan(draft)
-        elif not draft.status.generated:
-            generate(draft)
-        else:
-            finalize(draft)
+        advance(draft)
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
             draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
             draft.set(message=seen.refused)

@@ -30,4 +30,3 @@ def plan(draft: Draft) -> None:
     )
     draft.condition(ConditionType.PLANNED, True, ConditionReason.PLANNED, message)
     draft.phase(Phase.RUNNING, f"Planned {message}")
-    draft.look_again(0)

@@ -4,6 +4,7 @@ Only the operator writes it, through the status subresource. Everything that has
 operator is in it.
 """
 
+from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.job import (
     RephraseJobStatus,
     parse_status,
@@ -39,6 +40,7 @@ __all__ = [
     "PODS_LIMIT",
     "REASONS_LIMIT",
     "Condition",
+    "DatasetSummary",
     "FinishedShards",
     "Generating",
     "Message",

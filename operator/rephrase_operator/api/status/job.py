@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rephrase_operator.api.bounds import bounded
+from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most
 from rephrase_operator.api.status.progress import (
     FAILURES_LIMIT,
@@ -60,6 +61,7 @@ class RephraseJobStatus(Part):
         "failurePolicy.pendingDeadlineSeconds counts from here.",
     )
     generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
+    dataset: DatasetSummary | None = Field(default=None, description="What finalizing added up.")
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )
