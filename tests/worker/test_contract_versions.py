@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import create_model
 
+from rephrase_worker import spec
 from rephrase_worker.spec import (
     CONTRACT_VERSION,
     Contract,
@@ -101,7 +103,8 @@ def test_the_version_of_the_contract_is_the_newest_field() -> None:
             if isinstance(mark, Since)
         ]
 
-    ours = [model for model in Contract.__subclasses__() if model.__module__ == Contract.__module__]
+    ours = [model for model in Contract.__subclasses__() if model.__module__.startswith(spec.__name__)]
+    assert Recipe in ours
     assert max((since for model in ours for since in versions(model)), default=1) == CONTRACT_VERSION
 
 
@@ -117,4 +120,29 @@ def test_hashes_of_recipes_stay() -> None:
     other = recipe.model_copy(update={"parallelism": 7, "job": Owner(namespace="a", name="b")})
     assert recipe.hash == other.hash
     assert recipe.model_copy(update={"model": Model(name="owner/other")}).hash != recipe.hash
+    assert recipe.hash == "4dfc79411abe61c9"
     assert EngineSettings().to_json() == EngineSettings().model_dump_json(by_alias=True, exclude_none=True)
+
+
+def test_hashes_of_prompts_tell_what_the_model_is_given() -> None:
+    plain = Prompt(name="faq", template="{{document}} Why?")
+    assert plain.hash == hashlib.sha256(plain.template.encode()).hexdigest()[:16], "as in the first version"
+    told = [plain.model_copy(update={"system": text}) for text in ("You teach.", "You teach.\n")]
+    assert len({plain.hash, *(prompt.hash for prompt in told)}) == 3
+    described = plain.model_copy(update={"structure": "qa-pairs", "expected_tokens": 437})
+    assert described.hash == plain.hash
+
+
+def test_a_better_guess_of_a_length_does_not_make_another_recipe() -> None:
+    def recipe(**fields: Any) -> Recipe:
+        return Recipe(
+            job=Owner(namespace="default", name="books"),
+            source=Source(uri="s3://in/docs"),
+            prompts=[Prompt(name="faq", template="{{document}} Why?", **fields)],
+            model=Model(name="owner/model"),
+            output=Output(uri="s3://out/books"),
+        )
+
+    assert recipe(expected_tokens=437).hash == recipe(expected_tokens=291).hash == recipe().hash
+    assert recipe(system="You teach.").hash != recipe().hash
+    assert recipe(structure="table").hash != recipe().hash

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
+from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template
 
 
 class PromptChoice(Spec):
@@ -24,8 +25,23 @@ class PromptChoice(Spec):
         description="Name of the prompt, and of its folder at the destination. Without a template it is "
         "looked up in the prompt library."
     )
-    template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
+    template: Template | None = Field(
         default=None,
         description="The prompt's text, with {{document}} exactly once where the document goes. With the "
         "document before the instruction, the prompts of one document share its KV cache.",
+    )
+    system: SystemMessage | None = Field(
+        default=None,
+        description="System message of the conversation, before the prompt. Unset: none. Prompts of one "
+        "document share its KV cache only where their system messages are the same.",
+    )
+    structure: StructureName | None = Field(
+        default=None,
+        description="What form an output should have: the name of a structure checker, such as qa-pairs. The "
+        "status and the report show the share of outputs that have it. Unset: that of the library's prompt.",
+    )
+    expected_tokens: ExpectedTokens | None = Field(
+        default=None,
+        description="Mean length of an output in tokens, for the estimate. Unset: that of the library's "
+        "prompt, or a guess.",
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rephrase_operator import api
+from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Resources
 from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import (
@@ -72,10 +73,7 @@ def selector(job: str) -> str:
 
 def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, LibraryPrompt]) -> Recipe:
     """The recipe to freeze. Raises KeyError when a prompt is not in the library: check before."""
-    prompts = [
-        Prompt(name=choice.name, template=choice.template or library[choice.name].template)
-        for choice in spec.prompts
-    ]
+    prompts = [_prompt(choice, library) for choice in spec.prompts]
     return Recipe(
         job=Owner(namespace=job.namespace, name=job.name),
         source=spec.source,
@@ -85,6 +83,16 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, L
         output=spec.output,
         sharding=spec.sharding,
         parallelism=max(1, spec.parallelism),
+    )
+
+
+def _prompt(choice: PromptChoice, library: Mapping[str, LibraryPrompt]) -> Prompt:
+    return Prompt(
+        name=choice.name,
+        template=choice.template or library[choice.name].template,
+        system=choice.system,
+        structure=choice.structure,
+        expected_tokens=choice.expected_tokens,
     )
 
 

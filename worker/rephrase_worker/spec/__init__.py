@@ -31,6 +31,7 @@ from rephrase_worker.spec.failures import (
 )
 from rephrase_worker.spec.recipe import (
     PLACEHOLDER,
+    ExpectedTokens,
     Model,
     Output,
     Owner,
@@ -39,6 +40,9 @@ from rephrase_worker.spec.recipe import (
     Sampling,
     Sharding,
     Source,
+    StructureName,
+    SystemMessage,
+    Template,
 )
 from rephrase_worker.spec.reports import (
     PROGRESS_LIMIT_BYTES,
@@ -62,6 +66,7 @@ __all__ = [
     "Contract",
     "EngineSettings",
     "ExitCode",
+    "ExpectedTokens",
     "Failure",
     "FinalReport",
     "Model",
@@ -77,6 +82,9 @@ __all__ = [
     "Since",
     "Source",
     "Speculation",
+    "StructureName",
+    "SystemMessage",
+    "Template",
     "Text",
     "Uri",
     "WorkerError",

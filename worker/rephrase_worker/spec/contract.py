@@ -24,8 +24,10 @@ WORKER_PORT = 8080
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]
 
+Path = tuple[str | int, ...]
+"""Where a field is: names of fields and positions in lists."""
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Version of this contract: the highest `Since` of any field. A worker tells the operator with its plan."""
 
 
@@ -56,13 +58,13 @@ class Contract(BaseModel):
             if field.since > version and not field.has_its_default
         ]
 
-    def canonical(self, *without: str) -> str:
-        """The JSON form for hashes, the same in every version that knows the fields that are set."""
+    def canonical(self, *without: Path) -> str:
+        """The JSON form for hashes, without these fields.
+
+        It is the same in every version that knows the fields that are set.
+        """
         later = [field.path for field in _later_fields(self) if field.has_its_default]
-        return self.model_dump_json(by_alias=True, exclude=_tree([*later, *((name,) for name in without)]))
-
-
-Path = tuple[str | int, ...]
+        return self.model_dump_json(by_alias=True, exclude=_tree([*later, *without]))
 
 
 @dataclass(frozen=True)

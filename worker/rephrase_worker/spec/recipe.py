@@ -7,10 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rephrase_worker.spec.contract import Contract, Text, Uri
+from rephrase_worker.spec.contract import Contract, Since, Text, Uri
 
 PLACEHOLDER = "{{document}}"
 """What a prompt template holds exactly once, where the document's text goes."""
+
+Template = Annotated[str, Field(min_length=1, max_length=16384)]
+SystemMessage = Annotated[str, Field(min_length=1, max_length=4096)]
+StructureName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)]
+ExpectedTokens = Annotated[int, Field(ge=1, le=131_072)]
+"""Values of a prompt, with the limits that hold in the API, in the library's files and in recipes."""
 
 
 class Source(Contract):
@@ -49,12 +55,25 @@ class Prompt(Contract):
     """A prompt template with its text resolved, as frozen in the recipe."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
-    template: Annotated[str, Field(min_length=1, max_length=16384)]
+    template: Template
+    system: Annotated[SystemMessage | None, Since(2)] = None
+    """The system message of the conversation. None: there is none."""
+    structure: Annotated[StructureName | None, Since(2)] = None
+    """The structure checker that tells whether an output has the form that the prompt asks for."""
+    expected_tokens: Annotated[ExpectedTokens | None, Since(2)] = None
+    """Mean length of an output in tokens, as far as it is known before the first one."""
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the template's SHA-256: tells samples of two wordings apart."""
-        return hashlib.sha256(self.template.encode()).hexdigest()[:16]
+        """16 hex digits of a SHA-256 of template and system message: tells samples of two wordings apart.
+
+        Without a system message it is that of the template alone, as it was in the first version.
+        """
+        template = hashlib.sha256(self.template.encode())
+        if self.system is None:
+            return template.hexdigest()[:16]
+        both = template.digest() + hashlib.sha256(self.system.encode()).digest()
+        return hashlib.sha256(both).hexdigest()[:16]
 
 
 class Model(Contract):
@@ -150,8 +169,13 @@ class Recipe(Contract):
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of the canonical JSON, the job's name left out."""
-        return hashlib.sha256(self.canonical("job", "parallelism").encode()).hexdigest()[:16]
+        """First 16 hex digits of the SHA-256 of the canonical JSON of all that decides about the dataset.
+
+        The job's name does not, nor does a guess at an output's length: the library may correct it without
+        making the job that wrote a destination a stranger there.
+        """
+        guesses = [("prompts", position, "expected_tokens") for position in range(len(self.prompts))]
+        return hashlib.sha256(self.canonical(("job",), ("parallelism",), *guesses).encode()).hexdigest()[:16]
 
     @property
     def samples_per_document(self) -> int:
