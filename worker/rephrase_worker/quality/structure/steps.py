@@ -1,4 +1,4 @@
-"""Numbered steps that count up from 1, at least three of them.
+"""Numbered steps that count up from 1, at least two of them.
 
 `1.`, `2)`, `(3)`, `Step 4:`, `### Étape 5`, `第六步` and the like count. Numbers that start again at 1 belong
 to another list of steps, as the steps of each section of a tutorial do; one that skips a number does not
@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from rephrase_worker.quality.structure._lines import Line, is_whole, lines
 
-FEWEST = 3
+FEWEST = 2
 
 
 def holds(text: str) -> bool:
