@@ -8,7 +8,7 @@ from typing import Any
 
 from rephrase_operator.api import parse_spec
 from rephrase_operator.api.status import Phase, RephraseJobStatus
-from rephrase_operator.library import LibraryPrompt
+from rephrase_operator.library import LibraryFacts, LibraryPrompt
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
@@ -37,11 +37,23 @@ from rephrase_worker.spec import (
     ShardReport,
 )
 
+
+def library_prompt(name: str, instruction: str = "Explain the text.", **facts: Any) -> LibraryPrompt:
+    """A prompt of a library, with some facts set."""
+    given: dict[str, Any] = {
+        "title": "A prompt",
+        "intent": "To test with",
+        "origin": "These tests",
+        "structure": "prose",
+        "expected_tokens": 100,
+        "sampling": {"temperature": 1.0, "max_tokens": 200},
+        "version": 1,
+    }
+    return LibraryPrompt(name=name, facts=LibraryFacts(**(given | facts)), instruction=instruction)
+
+
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-LIBRARY = {
-    name: LibraryPrompt(name=name, description=name, template=f"{{{{document}}}}\n{name}")
-    for name in ("faq", "math")
-}
+LIBRARY = {name: library_prompt(name) for name in ("faq", "math")}
 SPEC: dict[str, Any] = {
     "source": {"uri": "s3://bucket/in"},
     "prompts": [{"name": "faq"}, {"name": "math"}],

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
+from rephrase_operator.library import Layout
 from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template
 
 
@@ -19,6 +20,11 @@ class PromptChoice(Spec):
             "template must contain {{document}} exactly once: it is where the document's text goes",
             ".template",
         ),
+        Rule(
+            "!has(self.template) || !has(self.layout)",
+            "layout is for prompts of the library: a template has the document where it says so",
+            ".layout",
+        ),
     )
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)] = Field(
@@ -29,6 +35,12 @@ class PromptChoice(Spec):
         default=None,
         description="The prompt's text, with {{document}} exactly once where the document goes. With the "
         "document before the instruction, the prompts of one document share its KV cache.",
+    )
+    layout: Layout | None = Field(
+        default=None,
+        description="Where the document stands in a prompt of the library. DocumentFirst lets all prompts of "
+        "a document share its KV cache; InstructionFirst is how the published recipes ask. Unset: "
+        "DocumentFirst.",
     )
     system: SystemMessage | None = Field(
         default=None,

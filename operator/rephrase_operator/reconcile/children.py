@@ -14,7 +14,7 @@ from typing import Any
 from rephrase_operator import api
 from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Resources
-from rephrase_operator.library import LibraryPrompt
+from rephrase_operator.library import Facts, LibraryPrompt
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
@@ -87,12 +87,16 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, L
 
 
 def _prompt(choice: PromptChoice, library: Mapping[str, LibraryPrompt]) -> Prompt:
+    facts, template = Facts(), choice.template
+    if template is None:
+        known = library[choice.name]
+        facts, template = known.facts, known.template(choice.layout)
     return Prompt(
         name=choice.name,
-        template=choice.template or library[choice.name].template,
-        system=choice.system,
-        structure=choice.structure,
-        expected_tokens=choice.expected_tokens,
+        template=template,
+        system=choice.system or facts.system,
+        structure=choice.structure or facts.structure,
+        expected_tokens=choice.expected_tokens or facts.expected_tokens,
     )
 
 
