@@ -39,7 +39,6 @@ from rephrase_worker.spec.recipe import (
     Recipe,
     Sampling,
     Sharding,
-    Source,
     StructureName,
     SystemMessage,
     Template,
@@ -52,6 +51,7 @@ from rephrase_worker.spec.reports import (
     PlanReport,
     ShardReport,
 )
+from rephrase_worker.spec.source import Source
 
 __all__ = [
     "CONTRACT_VERSION",
