@@ -28,25 +28,32 @@ _Inspected = SourceFile | inspection.NotDocumentsError
 def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
     """The source's files, pinned; the model pinned with them, and its prompts tried.
 
-    Raises WorkerError: SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_FORMAT, TEXT_FIELD_MISSING and
-    MODEL_NOT_FOUND.
+    Raises WorkerError: those of `list_files`, and MODEL_NOT_FOUND.
     """
-    uri, revision = pin_dataset(recipe.source)
-    found = find_files(recipe.source, uri)
+    listing = list_files(recipe.source)
+    return listing.model_copy(update={"model_revision": pin_model(recipe, engine)})
+
+
+def list_files(source: Source) -> SourceListing:
+    """The files of any source, pinned.
+
+    Raises WorkerError: SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_FORMAT and TEXT_FIELD_MISSING.
+    """
+    uri, revision = pin_dataset(source)
+    found = find_files(source, uri)
     _say(found.skipped)
-    files, metadata = _inspect_all(found, recipe.source)
+    files, metadata = _inspect_all(found, source)
     if not any(file.documents for file in files):
         raise WorkerError(
             Reason.SOURCE_NOT_FOUND,
-            f"The files that {recipe.source.uri} matches ({len(files)}) hold no documents.",
+            f"The files that {source.uri} matches ({len(files)}) hold no documents.",
         )
     _say(metadata)
-    _prove(found.root, files, recipe.source)
+    _prove(found.root, files, source)
     skipped = sorted([*found.skipped, *metadata], key=lambda one: one.path)
     return SourceListing(
         root=found.root.uri,
         revision=revision,
-        model_revision=pin_model(recipe, engine),
         files=files,
         skipped_files=len(skipped),
         skipped=skipped[:SKIPPED_LISTED],

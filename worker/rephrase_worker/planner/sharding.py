@@ -13,8 +13,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from rephrase_worker.plan import Range, ShardPlan, SourceFile, SourceListing
+from rephrase_worker.plan import Range, ShardPlan, SourceListing
 from rephrase_worker.planner.throughput import documents_per_gpu_hour
+from rephrase_worker.source.cutting import Take, range_of, takes
 from rephrase_worker.spec import Recipe
 
 MAX_SHARDS = 100_000
@@ -22,20 +23,6 @@ MAX_SHARDS = 100_000
 
 _TAPER_TO = 10
 """The smallest shard is the target divided by this."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Take:
-    """How much of a file the job uses. `limit` is set where `maxDocuments` cuts the file short."""
-
-    file: SourceFile
-    documents: int
-    limit: int | None = None
-
-    @property
-    def exact(self) -> bool:
-        """Whether `documents` is what reading will find."""
-        return self.file.documents_exact
 
 
 @dataclass(slots=True)
@@ -56,8 +43,8 @@ class _Shard:
 
 def shard(listing: SourceListing, recipe: Recipe) -> list[ShardPlan]:
     """The shards, in the order of the listing. Every position that the job uses is in exactly one of them."""
-    takes = _takes(listing, recipe.source.max_documents)
-    total = sum(take.documents for take in takes)
+    taken = takes(listing, recipe.source.max_documents)
+    total = sum(take.documents for take in taken)
     if recipe.sharding.documents_per_shard is not None:
         target, taper = recipe.sharding.documents_per_shard, False
     else:
@@ -65,7 +52,7 @@ def shard(listing: SourceListing, recipe: Recipe) -> list[ShardPlan]:
     target = max(target, math.ceil(total / MAX_SHARDS))
     while True:
         size = _tapered(target, recipe.parallelism) if taper else _equal(target)
-        shards = list(_cut(takes, total, size))
+        shards = list(_cut(taken, total, size))
         if len(shards) <= MAX_SHARDS:
             break
         target = math.ceil(target * len(shards) / MAX_SHARDS)
@@ -107,27 +94,7 @@ def _tapered(target: int, parallelism: int) -> Callable[[int], int]:
     return lambda remaining: min(target, max(smallest, remaining // (2 * parallelism)))
 
 
-def _takes(listing: SourceListing, max_documents: int | None) -> list[_Take]:
-    """The files that are used. Files known to be empty have no position and are left out."""
-    takes = []
-    left = max_documents
-    for file in listing.files:
-        if left is not None and left <= 0:
-            break
-        if file.documents == 0:
-            continue
-        if left is not None and (
-            file.documents > left or (file.documents == left and not file.documents_exact)
-        ):
-            takes.append(_Take(file, left, limit=left))
-            left = 0
-        else:
-            takes.append(_Take(file, file.documents))
-            left = None if left is None else left - file.documents
-    return takes
-
-
-def _cut(takes: list[_Take], total: int, size: Callable[[int], int]) -> Iterator[_Shard]:
+def _cut(takes: list[Take], total: int, size: Callable[[int], int]) -> Iterator[_Shard]:
     """Fills one shard after the other. `size` gives the size of a shard from the documents that remain."""
     remaining = total
     current = _Shard(room=size(remaining))
@@ -140,29 +107,9 @@ def _cut(takes: list[_Take], total: int, size: Callable[[int], int]) -> Iterator
                 yield current
                 current = _Shard(room=size(remaining))
             documents = min(whole, current.room) if splittable else whole
-            range_, exact = _range(take, done, documents)
+            range_, exact = range_of(take, done, documents)
             current.add(range_, documents, exact)
             done += documents
             remaining -= documents
     if current.ranges:
         yield current
-
-
-def _range(take: _Take, done: int, documents: int) -> tuple[Range, bool]:
-    """The range of `documents` documents after the first `done`, and whether it holds exactly that many."""
-    file = take.file
-    last = done + documents == take.documents
-    if file.format == "parquet":
-        return Range(file=file, start=done, end=done + documents), True
-    if file.compression is not None:
-        return Range(file=file, start=0, end=None, max_documents=take.limit), take.exact
-    whole = done == 0 and last
-    # If maxDocuments cuts the file, the last range may read on to the end of the file to find its documents.
-    end = file.size if last else _offset(file, done + documents)
-    limit = documents if last and take.limit is not None else None
-    return Range(file=file, start=_offset(file, done), end=end, max_documents=limit), whole and take.exact
-
-
-def _offset(file: SourceFile, documents: int) -> int:
-    """The byte before which there are about this many documents."""
-    return file.size * documents // file.documents
