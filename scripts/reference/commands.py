@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
-import contextlib
 import inspect
-import io
 import os
 import textwrap
+from collections.abc import Iterator
 from enum import Enum
 
 from rephrase_operator import cli
@@ -17,10 +17,8 @@ from scripts.reference.markdown import GENERATED, code, table
 INTRODUCTION = """\
 # Commands reference
 
-What the operator's pod and the pods of jobs run. The Helm chart sets the operator's flags from its values
-([install.md](../install.md)).
-
-## `rephrase run`
+`rephrase` is for people, and `rephrase run` is the operator itself: the Helm chart sets its flags from its
+values ([install.md](../install.md)). `rephrase-worker` is what the pods of jobs run.
 """
 
 EXIT = """\
@@ -44,7 +42,7 @@ def page() -> str:
         [
             GENERATED,
             INTRODUCTION,
-            f"```\n{_help('run')}```\n",
+            *(f"## `{name}`\n\n```\n{text}```\n" for name, text in _commands()),
             EXIT,
             table(
                 ["Code", "Name", "Meaning"],
@@ -80,17 +78,24 @@ def member_docs(enum: type[Enum]) -> dict[str, str]:
     return found
 
 
-def _help(command: str) -> str:
-    """What `rephrase COMMAND --help` prints, at a width that does not depend on the terminal."""
-    output = io.StringIO()
+def _commands() -> list[tuple[str, str]]:
+    """Each command of `rephrase` and what its --help prints, at a width that no terminal changes."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "110"
     try:
-        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-            cli.main([command, "--help"])
+        return [(command.prog, command.format_help()) for command in _leaves(cli.parser())]
     finally:
         if before is None:
             del os.environ["COLUMNS"]
         else:
             os.environ["COLUMNS"] = before
-    return output.getvalue()
+
+
+def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The commands that have no subcommands of their own."""
+    groups = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    for group in groups:
+        for inner in group.values():
+            yield from _leaves(inner)
+    if not groups:
+        yield parser
