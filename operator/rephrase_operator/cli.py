@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from rephrase_operator.commands import prompts, run, watch
+from rephrase_operator.commands import prompts, run, verify, watch
 
-COMMANDS = (run, watch, prompts)
+COMMANDS = (run, watch, prompts, verify)
 """Every command, in the order in which `rephrase --help` lists them."""
 
 

@@ -1,4 +1,4 @@
-"""Reads what the worker's commands leave for each other under `_rephrase/`: plan and manifests.
+"""Reads what the worker's commands leave for each other under `_rephrase/`: recipe, plan, manifests, account.
 
 Planner, generate and finalizer read these files only here, so that one place explains a file that is missing,
 damaged or of another version.
@@ -12,15 +12,17 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from rephrase_worker import layout
-from rephrase_worker.manifests import Manifest
+from rephrase_worker.manifests import Account, Manifest
 from rephrase_worker.plan import Plan, ShardPlan, SourceListing
 from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
-SCHEMA_VERSION = 1
-"""Plan, shard plan, listing or manifest."""
-
 C = TypeVar("C", bound=Contract)
+
+
+def read_recipe(store: Store) -> Recipe:
+    """The frozen recipe. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return _read(store, layout.RECIPE, Recipe, "recipe")
 
 
 def read_plan(store: Store) -> Plan:
@@ -58,6 +60,11 @@ def read_manifest(store: Store, path: str) -> Manifest:
     return _parse(store, path, store.read(path), Manifest, Reason.ACCOUNT_MISMATCH)
 
 
+def read_account(store: Store) -> Account:
+    """The job's account. Raises FileNotFoundError, and WorkerError(ACCOUNT_MISMATCH) when it is damaged."""
+    return _parse(store, layout.ACCOUNT, store.read(layout.ACCOUNT), Account, Reason.ACCOUNT_MISMATCH)
+
+
 def _read(store: Store, path: str, kind: type[C], what: str) -> C:
     try:
         content = store.read(path)
@@ -78,13 +85,14 @@ def _parse(store: Store, path: str, content: bytes, kind: type[C], reason: Reaso
         raise _damaged(
             where, f"its {len(content)} bytes are not JSON, as after an interrupted copy", reason
         ) from error
-    version = document.get("schemaVersion", SCHEMA_VERSION) if isinstance(document, dict) else SCHEMA_VERSION
-    if version != SCHEMA_VERSION:
+    known = kind.model_fields["schema_version"].default
+    version = document.get("schemaVersion", known) if isinstance(document, dict) else known
+    if version != known:
         # All nodes run the same image, so another attempt would end the same way.
         raise WorkerError(
             reason,
             f"{where} was written by another version of this software: its schema is version "
-            f"{version!r:.40}, and this worker reads version {SCHEMA_VERSION}. Use the worker image that the "
+            f"{version!r:.40}, and this worker reads version {known}. Use the worker image that the "
             "job was planned with, or plan again into an empty output folder.",
             exit_code=ExitCode.CONFIG,
         )

@@ -16,6 +16,15 @@ def intervals(numbers: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def parsed(text: str) -> set[int]:
+    """The numbers of `intervals`. Raises ValueError for anything else."""
+    numbers: set[int] = set()
+    for run in text.split(",") if text else ():
+        first, _, last = run.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
+
+
 def shortened(text: str, limit: int) -> str:
     """At most `limit` characters of intervals: whole ones, then `...` where some are left out."""
     if len(text) <= limit:

@@ -40,6 +40,8 @@ class Manifest(Contract):
     documents: int
     """Number of positions that reading the shard found."""
     prompts: dict[str, PromptAccount]
+    checksums: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each prompt's final file, in hex. `rephrase verify --content` compares it."""
 
 
 class PromptTotals(PromptAccount):

@@ -8,6 +8,7 @@ final files are sorted by it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -140,6 +141,12 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
         finish_reasons=_frequencies(table.column("finish_reason").drop_null()),
         bytes=path.stat().st_size,
     )
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of the file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _ACCOUNT_COLUMNS = [

@@ -138,14 +138,17 @@ class ShardSink:
         expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
         with _scratch() as folder:
             self._merge(folder, expected)
+            accounts, checksums = {}, {}
+            for prompt in self._recipe.prompts:
+                committed = self._committed(folder, prompt.name)
+                accounts[prompt.name] = self._account(committed, prompt.name, expected)
+                checksums[prompt.name] = merge.checksum(committed)
             return Manifest(
                 recipe_hash=self._recipe.hash,
                 shard=self._shard,
                 documents=len(positions),
-                prompts={
-                    prompt.name: self._account(folder, prompt.name, expected)
-                    for prompt in self._recipe.prompts
-                },
+                prompts=accounts,
+                checksums=checksums,
             )
 
     def _merge(self, folder: Path, expected: merge.Keys) -> None:
@@ -168,11 +171,15 @@ class ShardSink:
                 pq.read_metadata(copy)
         return copies
 
-    def _account(self, folder: Path, prompt: str, expected: merge.Keys) -> PromptAccount:
-        """The account of a final file, read back from the destination: it may be another process's file."""
-        path = layout.sample_file(prompt, self._shard)
+    def _committed(self, folder: Path, prompt: str) -> Path:
+        """A copy of a final file, read back from the destination: it may be another process's file."""
         committed = folder / "committed"
-        self._store.fetch(path, committed)
+        self._store.fetch(layout.sample_file(prompt, self._shard), committed)
+        return committed
+
+    def _account(self, committed: Path, prompt: str, expected: merge.Keys) -> PromptAccount:
+        """The account of the copy of a final file."""
+        path = layout.sample_file(prompt, self._shard)
         with self._named(path):
             return merge.account(committed, path, self._files, expected)
 

@@ -96,14 +96,14 @@ class WatchedFile(io.RawIOBase):
 
 
 @contextmanager
-def watched(location: Location, size: int) -> Iterator[WatchedFile]:
-    """The file, open for reading.
+def watched(location: Location, size: int, *, ahead: bool = True) -> Iterator[WatchedFile]:
+    """The file, open for reading, `ahead` of what is read or not (`Location.open`).
 
     Errors that are raised while it is open become UnreachableFileError or BrokenFileError, except for
     WorkerError, which stays as it is.
     """
     try:
-        file = WatchedFile(location.open(), size)
+        file = WatchedFile(location.open(ahead=ahead), size)
     except Exception as error:  # every file system has its own exceptions
         raise UnreachableFileError(error) from error
     try:

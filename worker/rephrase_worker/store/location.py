@@ -149,11 +149,14 @@ class Location:
             entries.append(Entry(name, kind, info))
         return entries
 
-    def open(self) -> IO[bytes]:
-        """The file for reading, seekable."""
+    def open(self, *, ahead: bool = True) -> IO[bytes]:
+        """The file for reading, seekable. An object store is asked for more than is read (some fetch 50 MiB
+        at a time) unless `ahead` is False: for readers that pick a few columns.
+        """
         if self.is_local:
             return open(self.path, "rb")  # noqa: PTH123
-        return cast("IO[bytes]", self._fresh().open(self.path, "rb"))
+        options = {} if ahead else {"cache_type": "none"}
+        return cast("IO[bytes]", self._fresh().open(self.path, "rb", **options))
 
     def _fresh(self) -> AbstractFileSystem:
         """The file system for this thread, without anything remembered.

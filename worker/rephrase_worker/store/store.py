@@ -153,6 +153,18 @@ class Store:
         names = [entry.name for entry in self._entries(folder) if entry.kind == "file"]
         return sorted(f"{folder}/{name}" for name in names if not atomic.is_temporary(name))
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Paths of the files directly in the folder and their bytes, in no order."""
+        return {
+            f"{folder}/{entry.name}": int(entry.info["size"])
+            for entry in self._entries(folder)
+            if entry.kind == "file" and not atomic.is_temporary(entry.name)
+        }
+
+    def examine(self, path: str, look: Callable[[Location], T]) -> T:
+        """What `look` makes of the file at the path. It runs again when it fails and patience is left."""
+        return self._read(path, lambda: look(self._root / path))
+
     def folders(self, folder: str) -> Sequence[str]:
         """Paths of the folders directly in the folder, sorted; they may be empty."""
         return sorted(f"{folder}/{entry.name}" for entry in self._entries(folder) if entry.kind == "folder")
