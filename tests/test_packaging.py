@@ -26,11 +26,18 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         return set(archive.namelist())
 
 
-@pytest.mark.parametrize("folder", ["prompts", "crds"])
-def test_the_wheel_carries_what_the_operator_reads(wheel_names: set[str], folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "inside"),
+    [
+        ("prompts", "rephrase_operator/prompts"),
+        ("crds", "rephrase_operator/crds"),
+        ("profiles", "rephrase_worker/profiles/files"),
+    ],
+)
+def test_the_wheel_carries_what_is_read_at_run_time(wheel_names: set[str], folder: str, inside: str) -> None:
     files = [file.name for file in (ROOT / folder).iterdir()]
     assert files
-    assert {f"rephrase_operator/{folder}/{name}" for name in files} <= wheel_names
+    assert {f"{inside}/{name}" for name in files} <= wheel_names
 
 
 def test_the_wheel_holds_two_packages_and_nothing_else(wheel_names: set[str]) -> None:

@@ -25,7 +25,6 @@ def test_unset_settings_are_left_to_vllm() -> None:
     assert arguments(EngineSettings()) == {
         "model": "/cache/abc",
         "served_model_name": "owner/model",
-        "tensor_parallel_size": 1,
         "pipeline_parallel_size": 1,
     }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rephrase_worker.plan import Range, ShardPlan, SourceFile, SourceListing
 from rephrase_worker.planner import sharding
 from rephrase_worker.planner.sharding import shard, total_documents
-from rephrase_worker.planner.throughput import documents_per_gpu_hour, tokens_per_second
+from rephrase_worker.planner.throughput import documents_per_gpu_hour
 from rephrase_worker.spec import Recipe
 from tests.worker.builders import make_recipe
 
@@ -150,18 +150,3 @@ def test_compressed_files_are_whole_and_do_not_inflate_a_shard_that_is_nearly_fu
         ["1"],
         ["2", "3", "4"],
     ]
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        ("HuggingFaceTB/SmolLM2-1.7B-Instruct", 5_255),
-        ("/models/SmolLM2-135M-Instruct/", 28_391),
-        ("acme/unknown-7b-chat", 6_338),
-        ("acme/tiny-150m", 28_391),
-        ("acme/no-size", 4_677),
-        ("simulated", 4_677),
-    ],
-)
-def test_throughput_is_guessed_from_the_models_name(model: str, expected: int) -> None:
-    assert tokens_per_second(model) == expected

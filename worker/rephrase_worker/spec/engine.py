@@ -38,7 +38,9 @@ class EngineSettings(Contract):
         description="simulated writes placeholder text without any model: "
         "to try a pipeline out without a GPU.",
     )
-    tensor_parallel_size: int = Field(default=1, ge=1, le=64, description="GPUs that share each layer.")
+    tensor_parallel_size: int | None = Field(
+        default=None, ge=1, le=64, description="GPUs that share each layer. Unset: 1."
+    )
     pipeline_parallel_size: int = Field(
         default=1, ge=1, le=64, description="GPUs that share the layers in turn."
     )
@@ -114,4 +116,4 @@ class EngineSettings(Contract):
     @property
     def gpus(self) -> int:
         """GPUs of one worker."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size
+        return (self.tensor_parallel_size or 1) * self.pipeline_parallel_size
