@@ -58,6 +58,9 @@ class FastClock:
     def now(self) -> float:
         return time.monotonic() * SPEED + self._skipped
 
+    def moment(self) -> float:
+        return time.time()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / SPEED)
 

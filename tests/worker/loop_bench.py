@@ -23,6 +23,7 @@ from rephrase_worker.samples import Key, Sample
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Recipe, WorkerError
 from rephrase_worker.store import Patience, Store
+from rephrase_worker.timeline import Worker
 from tests.worker.builders import make_recipe
 from tests.worker.virtual_clock import VirtualClock
 
@@ -127,7 +128,7 @@ class Bench:
             patience = Patience(self.clock, self.progress)
             shard_sink = ShardSink(Store(store, patience=patience), self.recipe, SHARD, "pod")
             committed = ShardSink(Store(store), self.recipe, SHARD, "reader").resume().keys
-            sink_for_loop = SinkForLoop(shard_sink, patience)
+            sink_for_loop = SinkForLoop(shard_sink, patience, self.progress, self.clock, Worker(name="pod"))
             self.loop = self._make_loop(documents, sink_for_loop, committed, limit, hang_timeout, grace)
 
     def _make_loop(

@@ -99,6 +99,24 @@ def test_a_pod_that_did_it_all_reports_its_own_pace(recipe: Recipe) -> None:
     assert report.commits > 0
 
 
+def test_the_manifest_tells_which_pods_made_it_and_when(recipe: Recipe) -> None:
+    first = Pod(recipe, "first", REPHRASE_SIMULATED_DIE_AFTER="30", POD_NAME="pod-a", NODE_NAME="node-1")
+    began = first.clock.moment()
+    with pytest.raises(WorkerError):
+        first.run()
+    second = Pod(recipe, "second", REPHRASE_GPUS="4")
+    made = second.run().timeline
+    by_name = {worker.name: (worker.node, worker.gpus) for worker in made.workers}
+    assert by_name == {"pod-a": ("node-1", 1), "second": ("", 4)}
+    assert sum(point.output_tokens for point in made.points) == TEXTS * TOKENS
+    assert sum(point.samples for point in made.points) == DOCUMENTS * ROLLOUTS * len(PROMPTS)
+    for pod, name in ((first, "pod-a"), (second, "second")):
+        points = [point for point in made.points if made.workers[point.worker].name == name]
+        assert all(began * 1000 <= point.at <= pod.clock.moment() * 1000 for point in points)
+        worked = sum(point.engine for point in points) / 1000
+        assert 0 < worked <= pod.progress.report().engine_seconds + 0.001
+
+
 def test_a_pod_that_went_on_reports_the_tokens_of_its_own_seconds(recipe: Recipe) -> None:
     first = Pod(recipe, "first", REPHRASE_SIMULATED_DIE_AFTER="30")
     with pytest.raises(WorkerError):

@@ -14,6 +14,9 @@ T = TypeVar("T")
 REAL_SECONDS = 1 / 300
 """What a second of a `FastClock` takes."""
 
+MOMENT = 1_800_000_000.0
+"""The wall clock when a test's own clock shows 0."""
+
 TURNS = 8
 """Turns of the loop in which an awakened task has surely begun what it does next."""
 
@@ -35,6 +38,9 @@ class VirtualClock:
 
     def now(self) -> float:
         return self.time
+
+    def moment(self) -> float:
+        return MOMENT + self.time
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -121,6 +127,9 @@ class FastClock:
 
     def now(self) -> float:
         return self._time
+
+    def moment(self) -> float:
+        return MOMENT + self._time
 
     async def sleep(self, seconds: float) -> None:
         end = self._time + seconds

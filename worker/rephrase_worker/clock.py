@@ -1,4 +1,7 @@
-"""The worker's time. It is monotonic, and passed in as an argument so that tests can use their own."""
+"""The worker's time, passed in as an argument so that tests can use their own.
+
+Durations and deadlines go by the monotonic clock. The wall clock may jump: it only says when something was.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A monotonic clock in seconds, and sleeping by it."""
+    """A monotonic clock in seconds, sleeping by it, and the time of day."""
 
     def now(self) -> float:
         """Seconds since an arbitrary moment; never goes back."""
+
+    def moment(self) -> float:
+        """Seconds since 1970 UTC by the wall clock: for people, never for durations."""
 
     async def sleep(self, seconds: float) -> None:
         """Return after this many seconds; 0 yields to other tasks once."""
@@ -27,6 +33,10 @@ class MonotonicClock:
     def now(self) -> float:
         """Seconds since some moment before the process started."""
         return time.monotonic()
+
+    def moment(self) -> float:
+        """The machine's idea of the time of day."""
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from rephrase_worker.spec import Contract
+from rephrase_worker.timeline import Timeline
 
 
 class PromptAccount(Contract):
@@ -42,6 +43,8 @@ class Manifest(Contract):
     prompts: dict[str, PromptAccount]
     checksums: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each prompt's final file, in hex. `rephrase verify --content` compares it."""
+    timeline: Timeline = Timeline()
+    """The work on the shard, as its segments noted it."""
 
 
 class PromptTotals(PromptAccount):

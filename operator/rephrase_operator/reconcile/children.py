@@ -224,7 +224,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
         "name": CONTAINER,
         "image": job.status.worker_image or settings.worker_image,
         "command": command,
-        "env": _env(worker, disks),
+        "env": _env(spec, settings, disks),
         "terminationMessagePath": TERMINATION_PATH,
         "volumeMounts": mounts,
         "resources": _resources(spec, settings) if generating else _step_resources(spec, settings),
@@ -251,12 +251,19 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
 
 
-def _env(worker: api.Worker, disks: Storage) -> list[dict[str, Any]]:
-    fields = {"POD_NAME": "metadata.name", "POD_UID": "metadata.uid", "POD_IP": "status.podIP"}
+def _env(spec: api.RephraseJobSpec, settings: Settings, disks: Storage) -> list[dict[str, Any]]:
+    worker = spec.worker
+    fields = {
+        "POD_NAME": "metadata.name",
+        "POD_UID": "metadata.uid",
+        "POD_IP": "status.podIP",
+        "NODE_NAME": "spec.nodeName",
+    }
     env: list[dict[str, Any]] = [
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
     ]
     grace = max(1, worker.termination_grace_period_seconds - _COMMIT_SECONDS)
+    env.append({"name": "REPHRASE_GPUS", "value": str(gpus_per_worker(spec, settings))})
     env.append({"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_PATH})
     env.append({"name": "TERMINATION_GRACE_SECONDS", "value": str(grace)})
     env += disks.env

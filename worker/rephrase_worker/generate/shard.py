@@ -35,6 +35,7 @@ from rephrase_worker.sink import Committed, ShardSink
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import EngineSettings, ExitCode, Reason, Recipe, ShardReport, WorkerError
 from rephrase_worker.store import Patience, Store
+from rephrase_worker.timeline import CommitNote, Worker
 
 DEFAULT_GRACE_SECONDS = 25.0
 """Share of $TERMINATION_GRACE_SECONDS that requests in flight may take after SIGTERM."""
@@ -53,15 +54,32 @@ class Job:
 
 
 class SinkForLoop:
-    """The shard's sink as the loop sees it."""
+    """The shard's sink as the loop sees it. Each commit notes the work that it comes from."""
 
-    def __init__(self, sink: ShardSink, patience: Patience) -> None:
+    def __init__(
+        self, sink: ShardSink, patience: Patience, progress: ShardProgress, clock: Clock, worker: Worker
+    ) -> None:
         self._sink = sink
         self._patience = patience
+        self._progress = progress
+        self._clock = clock
+        self._worker = worker
+        self._noted: ShardReport | None = None
 
     def commit(self, samples: Sequence[Sample]) -> None:
         """Write a segment."""
-        self._sink.commit(samples)
+        now = self._progress.report()
+        before, self._noted = self._noted, now
+        note = CommitNote(
+            worker=self._worker,
+            at=_milliseconds(self._clock.moment()),
+            engine=_milliseconds(now.engine_seconds - (before.engine_seconds if before else 0.0)),
+            startup=0 if before else _milliseconds(sum(now.startup_seconds.values())),
+            samples=len(samples),
+            output_tokens=sum(sample.output_tokens for sample in samples),
+            prompt_tokens=sum(sample.prompt_tokens for sample in samples),
+        )
+        self._sink.commit(samples, note)
 
     def finished(self) -> bool:
         """The shard has its manifest."""
@@ -133,7 +151,7 @@ def _generate(
         ),
         make_engine=lambda: _make_engine(job, model, environment, clock),
         make_renderer=lambda engine: _make_renderer(job, model, engine),
-        sink=SinkForLoop(sink, patience),
+        sink=SinkForLoop(sink, patience, progress, clock, worker_of(job, environment)),
         progress=progress,
         clock=clock,
         on_commit=on_commit,
@@ -156,6 +174,20 @@ def _generate(
     progress.enter("merging", "")
     on_commit()
     return sink.finish(loop.positions)
+
+
+def worker_of(job: Job, environment: Mapping[str, str]) -> Worker:
+    """This process in the shard's timeline. The operator says where it runs and how many GPUs it holds."""
+    gpus = environment.get("REPHRASE_GPUS", "")
+    return Worker(
+        name=environment.get("POD_NAME") or job.pod_uid,
+        node=environment.get("NODE_NAME", ""),
+        gpus=int(gpus) if gpus.isdecimal() else job.engine.gpus,
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 async def _run(loop: GenerationLoop) -> None:

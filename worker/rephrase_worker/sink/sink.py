@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +32,9 @@ from rephrase_worker.samples import SCHEMA, Key, Sample, error_code, is_empty, t
 from rephrase_worker.sink import merge
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
+from rephrase_worker.store.location import Location
 from rephrase_worker.store.parallel import in_parallel
+from rephrase_worker.timeline import CommitNote, Timeline, timeline
 
 _FETCHES = 8
 """Segments that are fetched at once."""
@@ -95,8 +98,11 @@ class ShardSink:
                     _count(committed.totals, row)
         return committed
 
-    def commit(self, samples: Sequence[Sample]) -> None:
-        """Makes all of the samples durable, or none. Writes nothing for an empty sequence."""
+    def commit(self, samples: Sequence[Sample], note: CommitNote | None = None) -> None:
+        """Makes all of the samples durable, or none. Writes nothing for an empty sequence.
+
+        `note` is kept beside them for the manifest's timeline.
+        """
         if not samples:
             return
         first = min((sample.key for sample in samples), key=lambda key: (self._files[key.source_file], key))
@@ -104,7 +110,7 @@ class ShardSink:
             self._shard, first, self._files[first.source_file], self._writer, self._sequence
         )
         self._sequence += 1
-        content = _encode(samples, [prompt.name for prompt in self._recipe.prompts])
+        content = _encode(samples, [prompt.name for prompt in self._recipe.prompts], note)
         # No other process uses this name. If it is taken, an earlier attempt at this very commit has worked
         # and only its answer got lost, so there is nothing left to write.
         self._store.create(path, content)
@@ -149,6 +155,7 @@ class ShardSink:
                 documents=len(positions),
                 prompts=accounts,
                 checksums=checksums,
+                timeline=self._timeline(),
             )
 
     def _merge(self, folder: Path, expected: merge.Keys) -> None:
@@ -170,6 +177,12 @@ class ShardSink:
             with self._named(path):
                 pq.read_metadata(copy)
         return copies
+
+    def _timeline(self) -> Timeline:
+        """The work on the shard, from the footers of its segments: merging may have fetched none of them."""
+        segments = self._segments()
+        found = in_parallel(_FETCHES, self._store.examine, segments, repeat(_note))
+        return timeline(note for note in found if note is not None)
 
     def _committed(self, folder: Path, prompt: str) -> Path:
         """A copy of a final file, read back from the destination: it may be another process's file."""
@@ -218,14 +231,27 @@ def _scratch() -> Iterator[Path]:
             ) from error
 
 
-def _encode(samples: Sequence[Sample], prompts: Sequence[str]) -> bytes:
+def _encode(samples: Sequence[Sample], prompts: Sequence[str], note: CommitNote | None) -> bytes:
     """The content of a segment. It has one row group for each prompt: merging goes prompt by prompt."""
     buffer = pa.BufferOutputStream()
     with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
         for prompt in prompts:
             if rows := [sample for sample in samples if sample.prompt == prompt]:
                 writer.write_table(to_table(rows))
+        if note is not None:
+            writer.add_key_value_metadata({_NOTE: note.to_json()})
     return bytes(buffer.getvalue())
+
+
+_NOTE = "rephrase_commit"
+"""Key of the note in a segment's metadata."""
+
+
+def _note(segment: Location) -> CommitNote | None:
+    """The note of a segment, if it has one."""
+    with segment.open(ahead=False) as file:
+        found = (pq.read_metadata(file).metadata or {}).get(_NOTE.encode())
+    return None if found is None else CommitNote.model_validate_json(found)
 
 
 _COUNTED = [
