@@ -19,6 +19,7 @@ from rephrase_operator.observed.views import (
     LiveReport,
     Observed,
     PodView,
+    PromptMap,
     Step,
 )
 from rephrase_operator.reconcile import decision as do
@@ -100,6 +101,8 @@ class World:
     pods: list[PodView] = field(default_factory=list)
     reports: dict[str, LiveReport] = field(default_factory=dict)
     config: ConfigView | None = None
+    texts: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """ConfigMaps of the user's; None is binary data."""
     taken: frozenset[str] = frozenset()
     refused: str = ""
     events: list[Event] = field(default_factory=list)
@@ -127,10 +130,21 @@ class World:
             jobs=self.jobs,
             pods=tuple(self.pods),
             config=self.config,
+            prompt_maps={} if self.config is not None else self.prompt_maps,
             reports=self.reports,
             taken=self.taken,
             refused=self.refused,
         )
+
+    @property
+    def prompt_maps(self) -> dict[str, PromptMap]:
+        """The user's ConfigMaps. They are read only while the recipe is not there."""
+        return {
+            name: PromptMap(
+                keys=frozenset(held), texts={key: text for key, text in held.items() if text is not None}
+            )
+            for name, held in self.texts.items()
+        }
 
     def decide(self) -> Decision:
         return reconcile(self.job, self.seen, self.now, self.settings, self.library)

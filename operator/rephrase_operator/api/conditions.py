@@ -37,6 +37,9 @@ class ConditionReason(StrEnum):
 
     ACCEPTED = "Accepted"
     UNKNOWN_PROMPT = "UnknownPrompt"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    CONFIG_MAP_KEY_NOT_FOUND = "ConfigMapKeyNotFound"
+    INVALID_PROMPT = "InvalidPrompt"
     LOCAL_PATH = "LocalPathNotAllowed"
     INVALID_SPEC = "InvalidSpec"
     OLD_CHILDREN = "WaitingForOldChildren"
@@ -84,6 +87,48 @@ def unknown_prompt(names: Iterable[str], known: Iterable[str]) -> str:
     return (
         f"No such prompt in the library: {', '.join(names)}. There are {', '.join(known)}. "
         "Correct spec.prompts, or give the prompt a template."
+    )
+
+
+def no_config_map(prompt: str, name: str, key: str) -> str:
+    """Message of ConfigMapNotFound."""
+    return (
+        f"Prompt {prompt}: there is no ConfigMap {name} in the job's namespace. Create it, for example with "
+        f"`kubectl create configmap {name} --from-file={key}=FILE`; the job starts when it is there."
+    )
+
+
+def no_config_map_key(prompt: str, name: str, key: str, keys: Iterable[str]) -> str:
+    """Message of ConfigMapKeyNotFound."""
+    has = ", ".join(sorted(keys)[:8]) or "no keys at all"
+    return (
+        f"Prompt {prompt}: the ConfigMap {name} has no key {key}; it has {has}. Add the key, or correct "
+        "configMapKeyRef; the job starts when the key is there."
+    )
+
+
+def invalid_prompt(prompt: str, name: str, key: str, why: str) -> str:
+    """Message of InvalidPrompt for a text in a ConfigMap."""
+    return (
+        f"Prompt {prompt}: key {key} of the ConfigMap {name} can't be used: {why}. Correct the ConfigMap; "
+        "the job starts when it is right."
+    )
+
+
+def prompts_too_large(size: int, limit: int) -> str:
+    """Message of InvalidPrompt for prompts that don't fit into one recipe."""
+    return (
+        f"The prompts take {size} bytes together, and a recipe holds at most {limit}. Shorten them, or "
+        "spread them over several jobs."
+    )
+
+
+def prompts_changed(names: Iterable[str], why: str) -> str:
+    """Message of RecipeChanged when prompts came from ConfigMaps."""
+    return (
+        "The ConfigMap with the frozen recipe is gone, and the prompts in the ConfigMap "
+        f"{', '.join(sorted(names))} are not those that the job started with. {why} Put the earlier text "
+        "back, or create a new job with another output."
     )
 
 

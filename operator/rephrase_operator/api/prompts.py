@@ -8,11 +8,23 @@ from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
 from rephrase_operator.library import Layout
+from rephrase_worker.quality import structure
 from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template
 
 
+class ConfigMapKey(Spec):
+    """A key of a ConfigMap in the namespace of the RephraseJob."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = Field(
+        description="Name of the ConfigMap."
+    )
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = Field(
+        description="Key in its data."
+    )
+
+
 class PromptChoice(Spec):
-    """A prompt of the library, by its name, or a prompt of your own with its template."""
+    """A prompt of the library, by its name, or a prompt of your own."""
 
     rules = (
         Rule(
@@ -21,39 +33,52 @@ class PromptChoice(Spec):
             ".template",
         ),
         Rule(
+            "!has(self.template) || !has(self.configMapKeyRef)",
+            "template and configMapKeyRef exclude each other: the prompt's text comes from one of them",
+            ".configMapKeyRef",
+        ),
+        Rule(
             "!has(self.template) || !has(self.layout)",
-            "layout is for prompts of the library: a template has the document where it says so",
+            "layout is not for templates: a template has the document where it says so",
             ".layout",
         ),
     )
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)] = Field(
-        description="Name of the prompt, and of its folder at the destination. Without a template it is "
-        "looked up in the prompt library."
+        description="Name of the prompt, and of its folder at the destination. Without template and "
+        "configMapKeyRef it is looked up in the prompt library: `rephrase prompts list` shows it."
     )
     template: Template | None = Field(
         default=None,
         description="The prompt's text, with {{document}} exactly once where the document goes. With the "
         "document before the instruction, the prompts of one document share its KV cache.",
     )
+    config_map_key_ref: ConfigMapKey | None = Field(
+        default=None,
+        description="Takes the prompt from a ConfigMap of the job's namespace: a template with {{document}}, "
+        "or a file in the library's format (front matter and the instruction alone). It is read when the job "
+        "starts; a later change of the ConfigMap changes nothing. A job waits for one that is not there.",
+    )
     layout: Layout | None = Field(
         default=None,
-        description="Where the document stands in a prompt of the library. DocumentFirst lets all prompts of "
-        "a document share its KV cache; InstructionFirst is how the published recipes ask. Unset: "
-        "DocumentFirst.",
+        description="Where the document stands in a prompt of the library, or of a ConfigMap that holds a "
+        "file in the library's format. DocumentFirst lets all prompts of a document share its KV cache; "
+        "InstructionFirst is how the published recipes ask. Unset: DocumentFirst.",
     )
     system: SystemMessage | None = Field(
         default=None,
-        description="System message of the conversation, before the prompt. Unset: none. Prompts of one "
-        "document share its KV cache only where their system messages are the same.",
+        description="System message of the conversation, before the prompt. Unset: what the prompt's front "
+        "matter says, or none. Prompts of one document share its KV cache only where their system messages "
+        "are the same.",
     )
     structure: StructureName | None = Field(
         default=None,
-        description="What form an output should have: the name of a structure checker, such as qa-pairs. The "
-        "status and the report show the share of outputs that have it. Unset: that of the library's prompt.",
+        description="What form an output should have. The status and the report show the share of outputs "
+        "that have it. Unset: what the prompt's front matter says.",
+        json_schema_extra={"enum": list(structure.names())},
     )
     expected_tokens: ExpectedTokens | None = Field(
         default=None,
-        description="Mean length of an output in tokens, for the estimate. Unset: that of the library's "
-        "prompt, or a guess.",
+        description="Mean length of an output in tokens, for the estimate. Unset: what the prompt's front "
+        "matter says, or a guess.",
     )

@@ -6,7 +6,7 @@ A hundred thousand pods take gigabytes as API objects, and a tenth of that as vi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -154,6 +154,16 @@ class ConfigView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromptMap:
+    """A ConfigMap of the user's, from which prompts come."""
+
+    keys: frozenset[str]
+    """All that it has."""
+    texts: Mapping[str, str]
+    """The texts of the keys that prompts refer to. Keys with binary data have none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReport:
     """What a running worker reported when it was last asked."""
 
@@ -169,6 +179,8 @@ class Observed:
     """By step, also those that another object owns."""
     pods: tuple[PodView, ...] = ()
     config: ConfigView | None = None
+    prompt_maps: Mapping[str, PromptMap] = field(default_factory=dict)
+    """The user's ConfigMaps that exist, by name. They are read only as long as no recipe is frozen."""
     reports: Mapping[str, LiveReport] = field(default_factory=dict)
     """By pod UID."""
     taken: frozenset[str] = frozenset()
@@ -284,6 +296,13 @@ def view_config(raw: Raw, recipe_key: str, engine_key: str) -> ConfigView:
     return ConfigView(
         owner_uid=_owner(raw["metadata"]), recipe=data.get(recipe_key, ""), engine=data.get(engine_key, "")
     )
+
+
+def view_prompt_map(raw: Raw, wanted: Collection[str]) -> PromptMap:
+    """The view of a ConfigMap of the user's, with the texts of these keys."""
+    data = raw.get("data") or {}
+    keys = frozenset(data) | frozenset(raw.get("binaryData") or {})
+    return PromptMap(keys=keys, texts={key: data[key] for key in wanted if key in data})
 
 
 def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -> Any:

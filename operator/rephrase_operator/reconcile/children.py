@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rephrase_operator import api
-from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Resources
-from rephrase_operator.library import Facts, LibraryPrompt
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
     ANNOTATION_HASH,
@@ -71,32 +69,17 @@ def selector(job: str) -> str:
     return f"{LABEL_JOB}={job},{LABEL_STEP}={Step.GENERATE}"
 
 
-def recipe_of(job: JobObject, spec: api.RephraseJobSpec, library: Mapping[str, LibraryPrompt]) -> Recipe:
-    """The recipe to freeze. Raises KeyError when a prompt is not in the library: check before."""
-    prompts = [_prompt(choice, library) for choice in spec.prompts]
+def recipe_of(job: JobObject, spec: api.RephraseJobSpec, prompts: Sequence[Prompt]) -> Recipe:
+    """The recipe to freeze, with its prompts resolved."""
     return Recipe(
         job=Owner(namespace=job.namespace, name=job.name),
         source=spec.source,
-        prompts=prompts,
+        prompts=list(prompts),
         model=spec.model,
         sampling=spec.sampling,
         output=spec.output,
         sharding=spec.sharding,
         parallelism=max(1, spec.parallelism),
-    )
-
-
-def _prompt(choice: PromptChoice, library: Mapping[str, LibraryPrompt]) -> Prompt:
-    facts, template = Facts(), choice.template
-    if template is None:
-        known = library[choice.name]
-        facts, template = known.facts, known.template(choice.layout)
-    return Prompt(
-        name=choice.name,
-        template=template,
-        system=choice.system or facts.system,
-        structure=choice.structure or facts.structure,
-        expected_tokens=choice.expected_tokens or facts.expected_tokens,
     )
 
 

@@ -30,10 +30,11 @@ from rephrase_operator.reconcile.decision import (
 from rephrase_operator.reconcile.draft import Draft, started
 from rephrase_operator.reconcile.generate import hold_engine
 from rephrase_operator.reconcile.namespace_end import held_up, jobs_to_delete
+from rephrase_operator.reconcile.prompts import LOOK_AGAIN_SECONDS, PromptProblem, config_maps_of, resolve
 from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.reconcile.volumes import local_paths
 from rephrase_operator.settings import Settings
-from rephrase_worker.spec import CONTRACT_VERSION, ENGINE_FILE, RECIPE_FILE
+from rephrase_worker.spec import CONTRACT_VERSION, ENGINE_FILE, RECIPE_FILE, Recipe
 
 
 def reconcile(
@@ -61,7 +62,6 @@ def reconcile(
         draft.set(message=conditions.OLD_CHILDREN)
         draft.look_again(WAIT_SECONDS)
     elif _configured(draft):
-        draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
         advance(draft)
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
             draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
@@ -88,12 +88,13 @@ def _unreadable(job: JobObject, now: datetime) -> Decision:
 
 def _start(draft: Draft) -> None:
     """Accept the spec and freeze it, or say why not."""
-    spec, library = draft.spec, draft.library
-    unknown = [choice.name for choice in spec.prompts if not choice.template and choice.name not in library]
-    if unknown:
-        message = conditions.unknown_prompt(unknown, sorted(library))
-        draft.condition(ConditionType.ACCEPTED, False, ConditionReason.UNKNOWN_PROMPT, message)
-        draft.phase(Phase.PENDING, message)
+    spec = draft.spec
+    prompts = resolve(spec.prompts, draft.library, draft.seen.prompt_maps)
+    if isinstance(prompts, PromptProblem):
+        draft.condition(ConditionType.ACCEPTED, False, prompts.reason, prompts.message)
+        draft.phase(Phase.PENDING, prompts.message)
+        if prompts.may_pass:
+            draft.look_again(LOOK_AGAIN_SECONDS)
     elif not draft.settings.allow_local_paths and (local := local_paths(spec)):
         message = conditions.local_paths_refused(local)
         draft.condition(ConditionType.ACCEPTED, False, ConditionReason.LOCAL_PATH, message)
@@ -116,7 +117,7 @@ def _start(draft: Draft) -> None:
             start_time=draft.now,
             worker_image=draft.settings.worker_image,
             contract_version=CONTRACT_VERSION,
-            recipe_hash=children.recipe_of(draft.job, spec, library).hash,
+            recipe_hash=children.recipe_of(draft.job, spec, prompts).hash,
             selector=children.selector(draft.job.name),
         )
         draft.phase(Phase.PLANNING, "Planning the shards.")
@@ -131,20 +132,48 @@ def _foreign(draft: Draft) -> bool:
 
 
 def _configured(draft: Draft) -> bool:
-    """Keep the ConfigMap right: the recipe as it was frozen, the engine's settings as they are now."""
+    """Keep the ConfigMap right: the recipe as it was frozen, the engine's settings as they are now.
+
+    False if the job can't go on without the recipe.
+    """
     job, spec, config = draft.job, draft.spec, draft.seen.config
     engine = worker_contract.judge(spec.engine, job.status).engine
     if config is None:
-        known = all(choice.template or choice.name in draft.library for choice in spec.prompts)
-        recipe = children.recipe_of(job, spec, draft.library) if known else None
-        if recipe is None or recipe.hash != job.status.recipe_hash:
-            draft.fail(ConditionReason.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
-            return False
+        recipe = _recipe_again(draft)
+        if recipe is None:
+            # Pods that run have mounted the recipe and go on, but no other Job is made without it.
+            unfinished = [
+                child for child in draft.seen.jobs.values() if not child.complete and not child.failed
+            ]
+            return bool(unfinished) and draft.status.phase is not Phase.FAILED
         files = {RECIPE_FILE: recipe.to_json(job.status.contract_version), ENGINE_FILE: engine}
         draft.do(CreateConfigMap(children.config_map(job, files)))
     elif config.engine != engine and not hold_engine(draft):
         draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: engine}))
+    draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
     return True
+
+
+def _recipe_again(draft: Draft) -> Recipe | None:
+    """The recipe as the job started with it; None if it can't be made any more, and the status says why."""
+    spec, status = draft.spec, draft.status
+    prompts = resolve(spec.prompts, draft.library, draft.seen.prompt_maps)
+    recipe = None if isinstance(prompts, PromptProblem) else children.recipe_of(draft.job, spec, prompts)
+    if recipe is not None and recipe.hash == status.recipe_hash:
+        return recipe
+    maps = config_maps_of(spec.prompts)
+    if not maps:
+        draft.fail(ConditionReason.RECIPE_CHANGED, conditions.RECIPE_CHANGED)
+        return None
+    if recipe is not None and status.plan is None and not draft.seen.jobs:
+        # A ConfigMap has changed between the pass that started the job and this one: nothing is made yet.
+        draft.set(recipe_hash=recipe.hash)
+        return recipe
+    message = conditions.prompts_changed(maps, prompts.message if isinstance(prompts, PromptProblem) else "")
+    draft.condition(ConditionType.ACCEPTED, False, ConditionReason.RECIPE_CHANGED, message)
+    draft.set(message=message)
+    draft.look_again(LOOK_AGAIN_SECONDS)
+    return None
 
 
 def _after_the_end(draft: Draft) -> None:

@@ -34,6 +34,7 @@ from rephrase_operator.reconcile.namespace_end import held_up
 from rephrase_operator.runtime.actions import Actor
 from rephrase_operator.runtime.metrics import Metrics
 from rephrase_operator.runtime.polling import Poller
+from rephrase_operator.runtime.prompt_maps import prompt_maps
 from rephrase_operator.runtime.statuswrite import material
 from rephrase_operator.runtime.workqueue import WorkQueue
 from rephrase_operator.settings import Settings
@@ -259,10 +260,12 @@ class Controller:
         pods: list[PodView] = [
             view for mirror in self._pods for view in mirror.of(key) if view.owner_uid in owners
         ]
+        config = await self._actor.config(key)
         seen = Observed(
             jobs=children,
             pods=tuple(pods),
-            config=await self._actor.config(key),
+            config=config,
+            prompt_maps=await prompt_maps(self._kube, job, config),
             reports=await self._poller.reports(key, [pod for pod in pods if pod.index is not None]),
             taken=self._actor.taken(key),
             refused=self._actor.refused(key),
