@@ -50,7 +50,7 @@ def secret(variable: str, name: str) -> dict[str, Any]:
         ),
         ("spec.prompts", [PLAIN | {"layout": "DocumentFirst"}], "layout is not for templates"),
         ("spec.prompts.0.layout", "document-first", "InstructionFirst"),
-        ("spec.prompts.0.structure", "haiku", "worked-solution"),
+        ("spec.prompts.0.structure", "Q/A pairs", "spec.prompts[0].structure"),
         ("spec.prompts.0.system", "x" * 4097, "spec.prompts[0].system"),
         ("spec.prompts.0.expectedTokens", 0, "spec.prompts[0].expectedTokens"),
         ("spec.prompts.0.configMapKeyRef", {"name": "prompts"}, "configMapKeyRef.key"),

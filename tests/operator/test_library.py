@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rephrase_operator.library import Layout, PromptFile, library, read_library, read_prompt_file
+from rephrase_worker.quality import structure
 from rephrase_worker.spec import PLACEHOLDER, Prompt
 
 FORMATS = [
@@ -52,6 +53,11 @@ def test_an_instruction_is_short_and_ends_with_how_to_begin(name: str) -> None:
     assert "the text" in instruction
     assert instruction.splitlines()[-1].startswith("Begin ")
     assert len(instruction.split()) < 100
+
+
+@pytest.mark.parametrize("name", sorted(library()))
+def test_the_structure_of_a_prompt_has_a_checker(name: str) -> None:
+    assert library()[name].facts.structure in structure.names()
 
 
 def test_published_lengths_are_kept() -> None:

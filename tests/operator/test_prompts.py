@@ -111,8 +111,9 @@ BAD = [
         own(),
         held("---\nstructure: haiku\n---\nGo."),
         "InvalidPrompt",
-        "no structure haiku; there are article,",
+        "no structure haiku. Choose one of article,",
     ),
+    ({"name": "faq", "structure": "haiku"}, {}, "InvalidPrompt", "no structure haiku"),
     (own(layout="DocumentFirst"), held(PLAIN), "InvalidPrompt", "remove layout"),
 ]
 

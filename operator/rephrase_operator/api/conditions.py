@@ -115,6 +115,13 @@ def invalid_prompt(prompt: str, name: str, key: str, why: str) -> str:
     )
 
 
+def unknown_structure(prompt: str, name: str, known: Iterable[str]) -> str:
+    """Message of InvalidPrompt for a structure that nothing checks."""
+    return (
+        f"Prompt {prompt}: there is no structure {name}. Choose one of {', '.join(known)}, or leave it out."
+    )
+
+
 def prompts_too_large(size: int, limit: int) -> str:
     """Message of InvalidPrompt for prompts that don't fit into one recipe."""
     return (

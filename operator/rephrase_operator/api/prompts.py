@@ -8,7 +8,6 @@ from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
 from rephrase_operator.library import Layout
-from rephrase_worker.quality import structure
 from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template
 
 
@@ -73,9 +72,9 @@ class PromptChoice(Spec):
     )
     structure: StructureName | None = Field(
         default=None,
-        description="What form an output should have. The status and the report show the share of outputs "
-        "that have it. Unset: what the prompt's front matter says.",
-        json_schema_extra={"enum": list(structure.names())},
+        description="What form an output should have: the name of a structure checker, such as qa-pairs, "
+        "steps, table or prose. The status and the report show the share of outputs that have it. Unset: "
+        "what the prompt's front matter says.",
     )
     expected_tokens: ExpectedTokens | None = Field(
         default=None,

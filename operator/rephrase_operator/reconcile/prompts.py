@@ -87,11 +87,15 @@ def _prompt(
         facts, template = _read(choice, choice.config_map_key_ref, found)
     else:
         facts, template = library[choice.name].facts, library[choice.name].template(choice.layout)
+    wanted, known = choice.structure or facts.structure, structure.names()
+    if wanted is not None and wanted not in known:
+        message = conditions.unknown_structure(choice.name, wanted, known)
+        raise _ProblemError(ConditionReason.INVALID_PROMPT, message)
     return Prompt(
         name=choice.name,
         template=template,
         system=choice.system or facts.system,
-        structure=choice.structure or facts.structure,
+        structure=wanted,
         expected_tokens=choice.expected_tokens or facts.expected_tokens,
     )
 
@@ -112,9 +116,6 @@ def _read(choice: PromptChoice, ref: ConfigMapKey, found: Mapping[str, PromptMap
         if ref.key not in held.texts:
             raise ValueError("it is binary data, and a prompt is UTF-8 text")
         file = read_prompt_file(held.texts[ref.key])
-        known = structure.names()
-        if file.facts.structure not in (None, *known):
-            raise ValueError(f"there is no structure {file.facts.structure}; there are {', '.join(known)}")
         return file.facts, file.template(choice.layout)
     except ValueError as error:
         message = conditions.invalid_prompt(choice.name, ref.name, ref.key, str(error))
