@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from rephrase_operator.commands import prompts, run, verify, watch
+from rephrase_operator.commands import prompts, publish, run, verify, watch
+from rephrase_worker.spec import ExitCode, WorkerError
 
-COMMANDS = (run, watch, prompts, verify)
+COMMANDS = (run, watch, prompts, verify, publish)
 """Every command, in the order in which `rephrase --help` lists them."""
 
 
@@ -24,13 +25,28 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code: the worker's own (sysexits) for what it refuses."""
     parsed = parser().parse_args(arguments)
     chosen: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return chosen(parsed)
+    except WorkerError as error:
+        return _failed(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("rephrase_"):
+            raise
+        return _failed(
+            f"This command needs the Python package {error.name}, which is not installed: "
+            "pip install 'rephrase-operator[operator,worker-cpu]'",
+            ExitCode.CONFIG,
+        )
     except KeyboardInterrupt:
         return 130
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"rephrase: {message}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

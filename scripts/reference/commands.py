@@ -1,4 +1,4 @@
-"""The page of the commands: flags of the operator, exit codes and reasons of the worker."""
+"""The page of the commands: flags of `rephrase`, exit codes and reasons of the worker."""
 
 from __future__ import annotations
 

@@ -22,6 +22,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StubHub]:
         monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(tmp_path / "token"))
         monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", stub.url)
-        monkeypatch.setattr("rephrase_worker.models.hub.PATIENCE_SECONDS", 20.0)
+        monkeypatch.setattr("rephrase_worker.hub.PATIENCE_SECONDS", 20.0)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield stub

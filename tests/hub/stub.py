@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-_LFS_BYTES = 10_000
-"""Larger files are kept elsewhere by the Hub: their downloads are redirected."""
+from tests.hub.writes import LFS_BYTES, Refused, Writes, digest, written
+
 _PAGE = 3
 _API = re.compile(
     r"/api/(?P<kind>model|dataset)s/(?P<id>[^/]+(?:/[^/]+)?)"
@@ -38,6 +38,7 @@ class Repository:
     name: str
     kind: str = "model"
     gated: bool = False
+    private: bool | None = None
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -75,6 +76,7 @@ class StubHub:
         self.renamed: dict[tuple[str, str], str] = {}
         """Old names without an owner, as the Hub still knows them."""
         self.url = ""
+        self.writes = Writes()
         self.cdn = ""
         """The same server by another name: the client follows redirects within a host, but not to a CDN."""
         self._faults: list[Fault] = []
@@ -144,15 +146,6 @@ def stub_hub() -> Iterator[StubHub]:
         thread.join()
 
 
-class _RefusedError(Exception):
-    """An answer that is an error, with the Hub's own code for it."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     stub: StubHub
@@ -166,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer("POST")
 
+    def do_PUT(self) -> None:
+        self._answer("PUT")
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Silence: `StubHub.requests` is the log."""
 
@@ -177,29 +173,31 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(fault.status, b'{"error": "a secret of an internal address"}', fault.headers)
             return
         try:
-            if url.path.startswith("/cdn/"):
+            if (answer := written(self.stub, url.path, self.headers, body)) is not None:
+                self._json(answer)
+            elif url.path.startswith("/cdn/"):
                 self._file(unquote(url.path.removeprefix("/cdn/")), fault)
             elif match := _API.fullmatch(url.path):
                 self._api(match, parse_qs(url.query), parse_qs(body.decode()))
             elif match := _RESOLVE.fullmatch(url.path):
                 self._resolve(match, fault)
             else:
-                raise _RefusedError(404, "")
-        except _RefusedError as refused:
-            self._send(refused.status, b'{"error": "no"}', {"X-Error-Code": refused.code})
+                raise Refused(404, "")
+        except Refused as refused:
+            self._send(refused.status, json.dumps(refused.body).encode(), {"X-Error-Code": refused.code})
 
     def _repository(self, kind: str, name: str) -> Repository:
         name = self.stub.renamed.get((kind, name), name)
         found = self.stub.repositories.get((kind, name))
         if found is None:
-            raise _RefusedError(401, "RepoNotFound")
+            raise Refused(401, "RepoNotFound")
         return found
 
     @staticmethod
     def _commit(repository: Repository, revision: str | None) -> str:
         commit = repository.resolve(unquote(revision) if revision else "main")
         if commit is None:
-            raise _RefusedError(404, "RevisionNotFound")
+            raise Refused(404, "RevisionNotFound")
         return commit
 
     def _api(self, match: re.Match[str], query: Mapping[str, Any], form: Mapping[str, Any]) -> None:
@@ -227,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = unquote(match["path"] or "").strip("/")
         listed = _entries(files, folder, recursive="true" in str(query.get("recursive")).lower())
         if not listed and folder:
-            raise _RefusedError(404, "EntryNotFound")
+            raise Refused(404, "EntryNotFound")
         start = int(query.get("cursor", ["0"])[0])
         headers = {}
         if start + _PAGE < len(listed):
@@ -237,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _authorized(self) -> None:
         if self.headers.get("Authorization") != f"Bearer {self.stub.token}":
-            raise _RefusedError(403 if "Authorization" in self.headers else 401, "GatedRepo")
+            raise Refused(403 if "Authorization" in self.headers else 401, "GatedRepo")
 
     def _resolve(self, match: re.Match[str], fault: Fault | None) -> None:
         repository = self._repository("dataset" if match["dataset"] else "model", match["id"])
@@ -247,10 +245,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(match["path"])
         content = repository.commits[commit].get(path)
         if content is None:
-            raise _RefusedError(404, "EntryNotFound")
+            raise Refused(404, "EntryNotFound")
         etag = _etag(content)
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        if len(content) > _LFS_BYTES:
+        if len(content) > LFS_BYTES:
             headers |= {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{etag}"'}
             place = quote(f"{repository.kind}/{repository.name}@{commit}/{path}")
             headers["Location"] = f"{self.stub.cdn}/cdn/{place}"
@@ -305,8 +303,8 @@ def _entries(files: Mapping[str, bytes], folder: str, *, recursive: bool) -> lis
             name = prefix + "/".join(parts[:depth])
             found.setdefault(name, {"type": "directory", "oid": "0" * 40, "size": 0, "path": name})
         if recursive or len(parts) == 1:
-            entry: dict[str, Any] = {"type": "file", "oid": _etag(content)[:40], "size": len(content)}
-            if len(content) > _LFS_BYTES:
+            entry: dict[str, Any] = {"type": "file", "oid": digest(content), "size": len(content)}
+            if len(content) > LFS_BYTES or path.endswith(".parquet"):
                 entry["lfs"] = {"oid": _etag(content), "size": len(content), "pointerSize": 134}
             found[path] = entry | {"path": path}
     return list(found.values())

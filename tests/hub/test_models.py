@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rephrase_worker.hub import Hub
 from rephrase_worker.models import delivery
-from rephrase_worker.models.hub import Hub
 from rephrase_worker.spec import ExitCode, Model, Reason, WorkerError
 from tests.hub.stub import Repository, StubHub
 

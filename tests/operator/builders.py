@@ -34,6 +34,7 @@ from rephrase_worker.spec import (
     Failure,
     FinalReport,
     PlanReport,
+    PublishReport,
     Reason,
     ShardReport,
 )
@@ -335,6 +336,11 @@ class World:
             "output_tokens": 3000,
         }
         return self.step_done(Step.FINALIZE, FinalReport(**(given | report))).run()
+
+    def published(self, **report: Any) -> World:
+        """The publisher has put everything on the Hub."""
+        given: dict[str, Any] = {"repository": "me/data", "revision": "abc", "files": 9, "bytes": 100}
+        return self.step_done(Step.PUBLISH, PublishReport(**(given | report))).run()
 
     @property
     def phase(self) -> Phase | None:

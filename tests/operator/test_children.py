@@ -163,4 +163,4 @@ def test_kubernetes_knows_every_field(step: str, version: str) -> None:
 def test_the_recipe_carries_templates_so_that_it_needs_no_library() -> None:
     world = World().run()
     assert world.config is not None
-    assert LIBRARY["faq"].template.splitlines()[1] in world.config.recipe
+    assert LIBRARY["faq"].instruction.splitlines()[0] in world.config.recipe

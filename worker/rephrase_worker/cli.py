@@ -1,4 +1,4 @@
-"""`rephrase-worker plan|generate|finalize`: the commands that the operator's Jobs run.
+"""`rephrase-worker plan|generate|finalize|publish`: the commands that the operator's Jobs run.
 
 Each prints a line for people, logs to stderr, leaves its report as the container's termination
 message and ends with an exit code of `spec.ExitCode`. Nothing of the environment is ever printed.
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from rephrase_worker.clock import MonotonicClock
 from rephrase_worker.rendering.render import check_templates
 from rephrase_worker.report.progress import ShardProgress
-from rephrase_worker.report.termination import Report, TerminationMessage
+from rephrase_worker.report.termination import TerminationMessage
 from rephrase_worker.signals import Terminated, on_sigterm, terminate
 from rephrase_worker.spec import (
     Contract,
@@ -30,8 +30,10 @@ from rephrase_worker.spec import (
     Failure,
     FinalReport,
     PlanReport,
+    PublishReport,
     Reason,
     Recipe,
+    Report,
     ShardReport,
     WorkerError,
 )
@@ -115,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--engine", required=True, type=Path, metavar="FILE", help="engine, as JSON")
     generate.add_argument("--shard", type=int, metavar="N", help="default: $JOB_COMPLETION_INDEX")
     add("finalize", "Add up the account and write the dataset card.", _finalize, FinalReport())
+    add("publish", "Put the finished dataset into its repository of the Hub.", _publish, PublishReport())
     return parser
 
 
@@ -142,6 +145,15 @@ def _finalize(arguments: argparse.Namespace) -> Outcome:
     from rephrase_worker.finalizer import finalize
 
     return finalize(recipe), ExitCode.OK
+
+
+def _publish(arguments: argparse.Namespace) -> Outcome:
+    recipe = _recipe(arguments.recipe)
+    if recipe.publish is None:
+        raise WorkerError(Reason.INVALID_RECIPE, "publish: the recipe names no repository to publish to.")
+    from rephrase_worker.publisher import publish
+
+    return publish(recipe, recipe.publish), ExitCode.OK
 
 
 def _generate(arguments: argparse.Namespace) -> Outcome:
@@ -247,6 +259,11 @@ def _summary(report: Report) -> str:
             return (
                 f"shard {report.shard}: {report.samples_text} samples{_empty(report)}, "
                 f"{report.samples_error} errors, {report.output_tokens} output tokens"
+            )
+        case PublishReport():
+            return (
+                f"{report.files} files ({report.bytes} bytes) are in {report.repository} at "
+                f"{report.revision}, {report.commits} commits made"
             )
         case FinalReport():
             shards = f" (shards {report.missing_shard_numbers})" if report.missing_shards else ""

@@ -53,6 +53,8 @@ class ConditionReason(StrEnum):
     RESUMED = "Resumed"
     FINALIZING = "Finalizing"
     FINALIZE_FAILED = "FinalizeFailed"
+    PUBLISHING = "Publishing"
+    PUBLISH_FAILED = "PublishFailed"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
@@ -174,6 +176,14 @@ def workers_too_old(fields: Iterable[str], image: str) -> str:
     return (
         f"The job's worker image {image} is older than this operator and does not know {', '.join(fields)}: "
         "the setting is left out, the rest applies. A new job gets the operator's current image."
+    )
+
+
+def dataset_kept(uri: str, repository: str) -> str:
+    """What a message adds when publishing fails: nothing of the dataset is lost."""
+    return (
+        f"The dataset is complete at {uri}, and what is published is kept. Mend the cause, then publish "
+        f"the rest with `rephrase publish {uri} --to {repository}`."
     )
 
 

@@ -30,8 +30,8 @@ NAME_LIMIT = 40
 class RephraseJobSpec(Spec):
     """What to rephrase, with what, and where to.
 
-    source, prompts, model, sampling, output and sharding are the recipe. They can't change once the job
-    has started.
+    source, prompts, model, sampling, output, sharding and publish are the recipe. They can't change once
+    the job has started.
     """
 
     rules = (
@@ -82,6 +82,10 @@ class RephraseJobSpec(Spec):
     failure_policy: FailurePolicy = Field(
         default=FailurePolicy(), description="When to give up on a shard, and on the job."
     )
+    publish: spec.Publish | None = Field(
+        default=None,
+        description="Puts the finished dataset on the Hugging Face Hub. Unset: it stays where it is.",
+    )
     ttl_seconds_after_finished: int | None = Field(
         default=None,
         ge=0,
@@ -91,13 +95,17 @@ class RephraseJobSpec(Spec):
     )
 
 
-RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding")
+RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding", "publish")
 
 
 def _frozen(name: str) -> Rule:
     """A rule of its own for each field, so that the refusal names the one that was changed."""
+    new, old = f"self.spec.{name}", f"oldSelf.spec.{name}"
+    same = f"{new} == {old}"
+    if RephraseJobSpec.model_fields[name].default is None:
+        same = f"(has({new}) ? has({old}) && {same} : !has({old}))"
     return Rule(
-        f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || self.spec.{name} == oldSelf.spec.{name}",
+        f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || {same}",
         f"{name} can't change once the job has started: create a job with another name and another output",
         f".spec.{name}",
     )

@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from rephrase_operator import api
 from rephrase_operator.api.status import RephraseJobStatus
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_worker.spec import ExitCode, Failure, FinalReport, PlanReport, Reason, ShardReport
+from rephrase_worker.spec import ExitCode, Failure, Reason, Report, ShardReport
 
 LABEL_JOB = f"{api.GROUP}/job"
 LABEL_STEP = f"{api.GROUP}/step"
@@ -40,6 +40,7 @@ class Step(StrEnum):
     PLAN = "plan"
     GENERATE = "generate"
     FINALIZE = "finalize"
+    PUBLISH = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +306,7 @@ def view_prompt_map(raw: Raw, wanted: Collection[str]) -> PromptMap:
     return PromptMap(keys=keys, texts={key: data[key] for key in wanted if key in data})
 
 
-def read_report(kind: type[PlanReport | ShardReport | FinalReport], text: str) -> Any:
+def read_report(kind: type[Report], text: str) -> Any:
     """A worker's termination message as a report of this kind; None when it is something else.
 
     A container can write anything there, and a worker that was killed early has written nothing. A worker can
@@ -334,7 +335,7 @@ def _is_credible(value: Any) -> bool:
 
 def read_failure(text: str) -> Failure | None:
     """The failure in a worker's termination message, whichever command it ran."""
-    for kind in (ShardReport, PlanReport, FinalReport):
+    for kind in get_args(Report):
         report = read_report(kind, text)
         if report is not None:
             failure: Failure | None = report.failure

@@ -16,6 +16,7 @@ from rephrase_operator.reconcile.draft import Draft
 from rephrase_operator.reconcile.finalize import finalize
 from rephrase_operator.reconcile.generate import generate
 from rephrase_operator.reconcile.plan import plan
+from rephrase_operator.reconcile.publish import publish
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ _CHAIN = (
     _Link(lambda _, status: status.plan is not None, plan),
     _Link(lambda _, status: status.generated, generate),
     _Link(lambda _, status: status.dataset is not None, finalize),
+    _Link(lambda spec, status: spec.publish is None or status.published is not None, publish),
 )
 
 

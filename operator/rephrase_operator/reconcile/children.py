@@ -80,6 +80,7 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, prompts: Sequence[Promp
         output=spec.output,
         sharding=spec.sharding,
         parallelism=max(1, spec.parallelism),
+        publish=spec.publish,
     )
 
 
@@ -101,6 +102,11 @@ def plan_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> d
 def finalize_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
     """The Job that adds everything up."""
     return _single(job, spec, settings, Step.FINALIZE)
+
+
+def publish_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+    """The Job that puts the dataset on the Hub."""
+    return _single(job, spec, settings, Step.PUBLISH)
 
 
 def generate_job(

@@ -1,6 +1,6 @@
-"""A step of one pod, planning or finalizing: it runs until its pod leaves a report.
+"""A step of one pod, such as planning or finalizing: it runs until its pod leaves a report.
 
-It can run again at any time, because both steps are idempotent.
+It can run again at any time, because every such step is idempotent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rephrase_operator.reconcile import start_deadline
 from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
 from rephrase_operator.reconcile.draft import Draft
 from rephrase_operator.reconcile.generate import SETTLE
-from rephrase_worker.spec import FinalReport, PlanReport
+from rephrase_worker.spec import Report
 
 WAIT_SECONDS = 5.0
 """When to look again at something that changes without an event."""
@@ -29,12 +29,14 @@ class SingleStep:
     """What is particular to a step of one pod."""
 
     step: Step
-    report: type[PlanReport | FinalReport]
+    report: type[Report]
     make: Callable[[], dict[str, Any]]
     """Its Job's manifest."""
     phase: Phase
     failed: ConditionReason
     """Reason to give if its pods left none."""
+    kept: str = ""
+    """What its failure leaves behind, and how to go on: added to the message."""
 
 
 def run(draft: Draft, this: SingleStep) -> Any:
@@ -65,7 +67,8 @@ def _align(draft: Draft, this: SingleStep, child: JobView | None, failed: list[P
         draft.look_again(WAIT_SECONDS)
     elif child.failed:
         if failed or settled:
-            draft.fail(*(explain(failed[-1]) if failed else (this.failed, child.failed_message)))
+            reason, message = explain(failed[-1]) if failed else (this.failed, child.failed_message)
+            draft.fail(reason, f"{message} {this.kept}".strip())
             return False
         draft.look_again(1)
     elif child.complete:

@@ -1,5 +1,4 @@
 """The model: pinned while planning, and brought to every worker as a local folder.
 
-`hub` asks the Hub with patience, `contents` decides which files of a repository a worker needs, `delivery`
-pins a model and fetches it.
+`contents` decides which files of a repository a worker needs, `delivery` pins a model and fetches it.
 """

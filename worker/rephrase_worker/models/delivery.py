@@ -19,8 +19,8 @@ from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.errors import HfUriError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
+from rephrase_worker.hub import Hub
 from rephrase_worker.models.contents import CONFIG, Contents, UnusableModelError, check_indexes, choose
-from rephrase_worker.models.hub import Hub
 from rephrase_worker.spec import ExitCode, Model, Reason, WorkerError
 from rephrase_worker.uris import MODEL_CACHE_VARIABLE, SHARED, local_path, protocol_of
 

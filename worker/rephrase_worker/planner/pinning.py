@@ -13,7 +13,7 @@ import huggingface_hub
 from huggingface_hub import parse_hf_uri
 from huggingface_hub.errors import HfUriError
 
-from rephrase_worker.models.hub import Hub
+from rephrase_worker.hub import Hub
 from rephrase_worker.spec import Reason, Source, WorkerError
 
 _DATASETS = "hf://datasets/"

@@ -16,9 +16,11 @@ from rephrase_worker.bookkeeping import read_listing, read_plan
 from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
 from rephrase_worker.planner.model import fill_shared_cache
+from rephrase_worker.planner.publishing import check_publishing, claim_repository
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.source import names
 from rephrase_worker.spec import (
+    APART_FROM_SAMPLES,
     CONTRACT_VERSION,
     SKIPPED_CHARACTERS,
     EngineSettings,
@@ -39,7 +41,8 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     all and how long its context is.
 
     Raises WorkerError: OUTPUT_IN_USE when the destination belongs to another job or recipe,
-    OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND.
+    OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND,
+    REPOSITORY_REFUSED.
     """
     store = Store(recipe.output.uri, planning=True)
     # This comes before reading the claim. The other way round, another planner of this job could make its
@@ -55,12 +58,14 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         # Mistakes of the user are found before the destination is claimed. A job that fails because of one
         # leaves nothing behind, so the corrected job can use the same destination.
         listing = None if store.exists(layout.SOURCE_LISTING) else list_source(recipe, engine)
+        check_publishing(recipe, store, listing)
         store.probe(layout.PROBES)
         claimed = _claim(store, recipe)
         if listing is not None:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())
         _freeze_shards(store, claimed, read_listing(store))
     frozen = read_plan(store)
+    claim_repository(recipe, store)
     fill_shared_cache(recipe, engine, frozen.model_revision)
     return PlanReport(
         contract_version=CONTRACT_VERSION,
@@ -139,9 +144,7 @@ def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
 def _differences(one: Recipe, other: Recipe) -> str:
     """The names of the recipe's parts that are not the same."""
     first, second = (json.loads(recipe.model_dump_json(by_alias=True)) for recipe in (one, other))
-    return ", ".join(
-        name for name in first if first[name] != second[name] and name not in {"job", "parallelism"}
-    )
+    return ", ".join(name for name in first if first[name] != second[name] and name not in APART_FROM_SAMPLES)
 
 
 def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None:

@@ -10,9 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, FinalReport, PlanReport, ShardReport
-
-Report = PlanReport | ShardReport | FinalReport
+from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, Report, ShardReport
 
 log = logging.getLogger(__name__)
 

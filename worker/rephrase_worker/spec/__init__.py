@@ -29,7 +29,9 @@ from rephrase_worker.spec.failures import (
     Reason,
     WorkerError,
 )
+from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.recipe import (
+    APART_FROM_SAMPLES,
     PLACEHOLDER,
     ExpectedTokens,
     Model,
@@ -49,11 +51,14 @@ from rephrase_worker.spec.reports import (
     TERMINATION_LIMIT_BYTES,
     FinalReport,
     PlanReport,
+    PublishReport,
+    Report,
     ShardReport,
 )
 from rephrase_worker.spec.source import Source
 
 __all__ = [
+    "APART_FROM_SAMPLES",
     "CONTRACT_VERSION",
     "ENGINE_FILE",
     "EXIT_CODES",
@@ -74,8 +79,11 @@ __all__ = [
     "Owner",
     "PlanReport",
     "Prompt",
+    "Publish",
+    "PublishReport",
     "Reason",
     "Recipe",
+    "Report",
     "Sampling",
     "ShardReport",
     "Sharding",

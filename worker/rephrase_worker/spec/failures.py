@@ -58,6 +58,10 @@ class Reason(StrEnum):
     """The engine could not start, or ended by itself."""
     ENGINE_HANGS = "EngineHangs"
     """The engine made no token for `engine.hangTimeoutSeconds`."""
+    DATASET_INCOMPLETE = "DatasetIncomplete"
+    """The dataset is not finished, so it can't be published."""
+    REPOSITORY_REFUSED = "RepositoryRefused"
+    """The repository to publish to holds something else, or the Hub refuses to let the job write to it."""
     PREEMPTED = "Preempted"
     """The worker was asked to stop."""
     INTERNAL = "InternalError"
@@ -78,6 +82,8 @@ EXIT_CODES: dict[Reason, ExitCode] = {
     Reason.ACCOUNT_MISMATCH: ExitCode.DATA,
     Reason.ENGINE_FAILED: ExitCode.ENGINE,
     Reason.ENGINE_HANGS: ExitCode.ENGINE,
+    Reason.DATASET_INCOMPLETE: ExitCode.CONFIG,
+    Reason.REPOSITORY_REFUSED: ExitCode.CONFIG,
     Reason.PREEMPTED: ExitCode.PREEMPTED,
     Reason.INTERNAL: ExitCode.INTERNAL,
 }

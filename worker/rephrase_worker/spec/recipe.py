@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rephrase_worker.spec.contract import Contract, Since, Text, Uri
+from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.source import Source
 
 PLACEHOLDER = "{{document}}"
@@ -112,6 +113,10 @@ class Sharding(Contract):
     )
 
 
+APART_FROM_SAMPLES = ("job", "parallelism", "publish")
+"""Parts of a recipe that don't decide what the samples will be."""
+
+
 class Owner(Contract):
     """The job that a destination belongs to."""
 
@@ -135,6 +140,7 @@ class Recipe(Contract):
         ge=1,
         description="Workers wanted when the job was planned: the planner tapers the tail by it.",
     )
+    publish: Annotated[Publish | None, Since(2)] = None
 
     @property
     def hash(self) -> str:
@@ -144,7 +150,8 @@ class Recipe(Contract):
         making the job that wrote a destination a stranger there.
         """
         guesses = [("prompts", position, "expected_tokens") for position in range(len(self.prompts))]
-        return hashlib.sha256(self.canonical(("job",), ("parallelism",), *guesses).encode()).hexdigest()[:16]
+        apart = [(name,) for name in APART_FROM_SAMPLES]
+        return hashlib.sha256(self.canonical(*apart, *guesses).encode()).hexdigest()[:16]
 
     @property
     def samples_per_document(self) -> int:

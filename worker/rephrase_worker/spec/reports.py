@@ -97,3 +97,22 @@ class FinalReport(Contract):
     prompt_tokens: int = 0
     output_tokens: int = 0
     failure: Failure | None = None
+
+
+class PublishReport(Contract):
+    """Termination message of `rephrase-worker publish`."""
+
+    kind: Literal["publish"] = "publish"
+    repository: str = ""
+    revision: str | None = None
+    """Commit that holds the whole dataset."""
+    files: int = 0
+    """Files of the dataset in the repository."""
+    bytes: int = 0
+    commits: int = 0
+    """Commits that this process made: 0 when everything was there."""
+    failure: Failure | None = None
+
+
+Report = PlanReport | ShardReport | FinalReport | PublishReport
+"""What a command leaves as its termination message."""

@@ -6,6 +6,6 @@ create files, `errors` what a failure means, `patience` how long a failing opera
 """
 
 from rephrase_worker.store.patience import Patience
-from rephrase_worker.store.store import Store
+from rephrase_worker.store.store import Store, StoredFile
 
-__all__ = ["Patience", "Store"]
+__all__ = ["Patience", "Store", "StoredFile"]

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,16 @@ _RACE_ATTEMPTS = 20
 _THREADS = 16
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a store as it was listed."""
+
+    path: str
+    """Relative to the store's folder."""
+    size: int
+    """Bytes."""
 
 
 class Store:
@@ -188,15 +199,16 @@ class Store:
             self._remove(folder, lambda: atomic.remove_tree(self._local_path(folder)))
             return
         # File by file, because fsspec's recursive removal takes the names that it finds for globs.
-        in_parallel(_THREADS, self.remove, self._tree(folder))
+        in_parallel(_THREADS, self.remove, (file.path for file in self.tree(folder)))
 
-    def _tree(self, folder: str) -> Iterator[str]:
-        """Paths of all files below the folder."""
-        for entry in self._entries(folder):
+    def tree(self, folder: str) -> Iterator[StoredFile]:
+        """All files below the folder, those of a folder by name; none when the folder is not there."""
+        for entry in sorted(self._entries(folder), key=lambda entry: entry.name):
+            path = f"{folder}/{entry.name}"
             if entry.kind == "folder":
-                yield from self._tree(f"{folder}/{entry.name}")
-            else:
-                yield f"{folder}/{entry.name}"
+                yield from self.tree(path)
+            elif not atomic.is_temporary(entry.name):
+                yield StoredFile(path, int(entry.info.get("size") or 0))
 
     def remove_temporary(self, folder: str) -> None:
         """Removes the temporary files of killed writers. Object stores have no such files."""

@@ -31,6 +31,7 @@ from rephrase_operator.api.status.progress import (
     ShardFailure,
     Shards,
 )
+from rephrase_operator.api.status.published import Published
 
 __all__ = [
     "ENDED_LIMIT",
@@ -48,6 +49,7 @@ __all__ = [
     "Phase",
     "PlanSummary",
     "Progress",
+    "Published",
     "RephraseJobStatus",
     "ShardAttempts",
     "ShardFailure",

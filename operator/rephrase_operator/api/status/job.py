@@ -21,6 +21,7 @@ from rephrase_operator.api.status.progress import (
     ShardFailure,
     Shards,
 )
+from rephrase_operator.api.status.published import Published
 
 
 class RephraseJobStatus(Part):
@@ -62,6 +63,7 @@ class RephraseJobStatus(Part):
     )
     generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
     dataset: DatasetSummary | None = Field(default=None, description="What finalizing added up.")
+    published: Published | None = Field(default=None, description="What publishing put on the Hub.")
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )

@@ -27,6 +27,7 @@ class Phase(StrEnum):
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     FINALIZING = "Finalizing"
+    PUBLISHING = "Publishing"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 

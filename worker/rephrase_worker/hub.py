@@ -57,7 +57,8 @@ class Hub:
     """Requests to the Hub about one repository. Safe to use from several threads.
 
     `reason` is the failure to report; `exit_code` replaces that reason's own where a permanent answer ends
-    only this attempt, because the planner has had a better one.
+    only this attempt, because the planner has had a better one. `passing` are further status codes that
+    another attempt may not meet.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Hub:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
         patience: float | None = None,
+        passing: frozenset[int] = frozenset(),
     ) -> None:
         self._repository = repository
         self._reason = reason
@@ -76,6 +78,7 @@ class Hub:
         self._sleep = sleep
         self._now = now
         self._patience = PATIENCE_SECONDS if patience is None else patience
+        self._passing = _PASSING | passing
 
     def ask(self, what: str, request: Callable[[], T]) -> T:
         """The answer to a request; `what` names in an error message what it was about.
@@ -92,7 +95,7 @@ class Hub:
             except _DEFECTS:
                 raise
             except Exception as error:  # huggingface_hub, its HTTP library and the disk have their own
-                if (refusal := _refusal(error)) is not None:
+                if (refusal := _refusal(error, self._passing)) is not None:
                     raise self.refused(what, refusal) from error
                 now = self._now()
                 if fails_since is None or now - began > _PROGRESS_SECONDS:
@@ -121,7 +124,7 @@ class Hub:
         )
 
 
-def _refusal(error: BaseException) -> str | None:
+def _refusal(error: BaseException, passing: frozenset[int]) -> str | None:
     """Why another attempt would meet the same answer, and what to do; None when it may not."""
     for cause in causes(error):
         match cause:
@@ -142,7 +145,7 @@ def _refusal(error: BaseException) -> str | None:
                 return "it is not on the Hub, or needs a token (HF_TOKEN in worker.env, from a Secret)"
             case HFValidationError() | HfUriError():
                 return "this is not the id of a repository"
-            case HfHubHTTPError() if (status := cause.response.status_code) not in _PASSING:
+            case HfHubHTTPError() if (status := cause.response.status_code) not in passing:
                 return f"the Hub answers {status}" + (
                     ". Check HF_TOKEN in worker.env" if status in (401, 403) else ""
                 )
