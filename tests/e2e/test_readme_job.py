@@ -75,6 +75,11 @@ def readme_job(
 ) -> Iterator[Callable[..., Job]]:
     """Makes the README's job with the tiny model, and with what this machine's Hub, bucket and CPU need."""
     made: list[Job] = []
+    credentials = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "HF_TOKEN": hub.token,
+    }
 
     def make(name: str, **worker: Any) -> Job:
         (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -87,17 +92,14 @@ def readme_job(
             "AWS_ENDPOINT_URL": bucket.endpoint_url,
             "AWS_REGION": "us-east-1",
             "OMP_NUM_THREADS": "1",
+            "HF_HUB_DISABLE_XET": "1",  # which the stub does not speak
         }
         env: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in environment.items()]
-        env += [
-            {"name": key, "secretKeyRef": {"name": SECRET, "key": key}}
-            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        ]
+        env += [{"name": key, "secretKeyRef": {"name": SECRET, "key": key}} for key in credentials]
         spec |= {"sampling": {"maxTokens": 16}, "engine": ON_A_CPU, "worker": {"env": env, **worker}}
         made.append(Job(stage, name, tmp_path, spec))
         return made[-1]
 
-    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     stage.apply(
         {
             "apiVersion": "v1",
@@ -150,15 +152,34 @@ def check_dataset(job: Job, hub: StubHub, bucket: S3FileSystem) -> None:
     assert {(row["model"], row["revision"]) for row in rows} == {(MODEL, model)}
 
 
+def check_published(job: Job, hub: StubHub, bucket: S3FileSystem, name: str) -> None:
+    """The repository holds the dataset file by file, and the token is nowhere."""
+    repository = hub.repositories["dataset", name]
+    there = dict(repository.commits[repository.names["main"]])
+    there.pop(".gitattributes")
+    output = job.spec["output"]["uri"].removeprefix("s3://")
+    assert there == {path.removeprefix(f"{output}/"): bucket.cat_file(path) for path in bucket.find(output)}
+    status = job.status()
+    assert status["published"] == {
+        "repository": name,
+        "revision": repository.names["main"],
+        "files": len(there),
+        "bytes": sum(map(len, there.values())),
+    }
+    assert hub.token not in json.dumps(status)
+    assert not [path for path, content in there.items() if hub.token.encode() in content]
+
+
 def test_the_readme_job_runs_and_every_worker_fetches_the_pinned_model(
     stage: Stage, hub: StubHub, bucket: S3FileSystem, readme_job: Callable[..., Job]
 ) -> None:
     job = readme_job("finephrase")
-    job.spec["sharding"] = {"documentsPerShard": 2}
+    job.spec |= {"sharding": {"documentsPerShard": 2}, "publish": {"repository": "me/finephrase"}}
     job.apply()
     job.wait_phase("Succeeded")
     assert job.status()["shards"]["succeeded"] == 2
     check_dataset(job, hub, bucket)
+    check_published(job, hub, bucket, "me/finephrase")
     # One download a worker, so the plan step had none; each of the commit, so nobody asked for a branch.
     commit = hub.repositories["model", MODEL].names["main"]
     assert hub.requests(WEIGHTS, "GET") == [f"/cdn/model/{MODEL}%40{commit}/model.safetensors"] * 2
