@@ -130,6 +130,14 @@ class Workspace:
         """Start a worker on a shard."""
         command = ["generate", "--recipe", str(self.folder / "recipe.json")]
         command += ["--engine", str(self.folder / "engine.json"), "--shard", str(shard)]
+        return self._start(command, uid, environment)
+
+    def mixer(self, *, shard: int = 0, uid: str, **environment: str) -> WorkerProcess:
+        """Start a worker on a shard of the mix."""
+        command = ["mix", "--recipe", str(self.folder / "recipe.json"), "--shard", str(shard)]
+        return self._start(command, uid, environment)
+
+    def _start(self, command: list[str], uid: str, environment: Mapping[str, str]) -> WorkerProcess:
         settings = {
             "REPHRASE_PORT": "0",
             "POD_UID": uid,

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rephrase_worker import layout
 from rephrase_worker.manifests import Account, Manifest
+from rephrase_worker.mixes import MixListing, MixManifest, MixOrder, MixPlan, MixShardPlan
 from rephrase_worker.plan import Plan, ShardPlan, SourceListing
 from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
@@ -65,14 +66,40 @@ def read_account(store: Store) -> Account:
     return _parse(store, layout.ACCOUNT, store.read(layout.ACCOUNT), Account, Reason.ACCOUNT_MISMATCH)
 
 
-def _read(store: Store, path: str, kind: type[C], what: str) -> C:
+def read_mix_order(store: Store) -> MixOrder:
+    """What the mix is made from. Raises WorkerError(PLAN_MISSING) when there is no mix."""
+    return _read(store, layout.MIX_ORDER, MixOrder, "order of a mix", "finalize")
+
+
+def read_mix_listing(store: Store) -> MixListing:
+    """The frozen listing of the original data. Raises WorkerError(PLAN_MISSING) when there is none."""
+    return _read(store, layout.MIX_SOURCE, MixListing, "listing of the original data")
+
+
+def read_mix_plan(store: Store) -> MixPlan:
+    """The summary of the mix's plan. Raises WorkerError(PLAN_MISSING) when there is no whole plan."""
+    return _read(store, layout.MIX_PLAN, MixPlan, "plan of the mix", "finalize")
+
+
+def read_mix_shard(store: Store, number: int) -> MixShardPlan:
+    """The plan of one shard of the mix. Raises WorkerError(PLAN_MISSING) when there is none."""
+    what = f"plan of shard {number} of the mix"
+    return _read(store, layout.mix_shard_plan(number), MixShardPlan, what, "finalize")
+
+
+def read_mix_manifest(store: Store, path: str) -> MixManifest:
+    """The manifest of a shard of the mix. Raises FileNotFoundError, and WorkerError(ACCOUNT_MISMATCH)."""
+    return _parse(store, path, store.read(path), MixManifest, Reason.ACCOUNT_MISMATCH)
+
+
+def _read(store: Store, path: str, kind: type[C], what: str, made_by: str = "plan") -> C:
     try:
         content = store.read(path)
     except FileNotFoundError as error:
         raise WorkerError(
             Reason.PLAN_MISSING,
-            f"There is no {what}: {store.uri}/{path} is not there. Run `rephrase-worker plan` with the same "
-            "recipe first; shards are counted from 0.",
+            f"There is no {what}: {store.uri}/{path} is not there. Run `rephrase-worker {made_by}` with the "
+            "same recipe first; shards are counted from 0.",
         ) from error
     return _parse(store, path, content, kind, Reason.PLAN_MISSING)
 

@@ -1,4 +1,4 @@
-"""`rephrase-worker plan|generate|finalize|publish`: the commands that the operator's Jobs run.
+"""`rephrase-worker plan|generate|finalize|mix|publish`: the commands that the operator's Jobs run.
 
 Each prints a line for people, logs to stderr, leaves its report as the container's termination
 message and ends with an exit code of `spec.ExitCode`. Nothing of the environment is ever printed.
@@ -29,6 +29,7 @@ from rephrase_worker.spec import (
     ExitCode,
     Failure,
     FinalReport,
+    MixReport,
     PlanReport,
     PublishReport,
     Reason,
@@ -115,9 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         ShardReport(shard=0, state="failed"),
     )
     generate.add_argument("--engine", required=True, type=Path, metavar="FILE", help="engine, as JSON")
-    generate.add_argument("--shard", type=int, metavar="N", help="default: $JOB_COMPLETION_INDEX")
     add("finalize", "Add up the account and write the dataset card.", _finalize, FinalReport())
     add("publish", "Put the finished dataset into its repository of the Hub.", _publish, PublishReport())
+    mix = add("mix", "Mix one shard of outputs and original data.", _mix, MixReport())
+    for command in (generate, mix):
+        command.add_argument("--shard", type=int, metavar="N", help="default: $JOB_COMPLETION_INDEX")
     return parser
 
 
@@ -154,6 +157,18 @@ def _publish(arguments: argparse.Namespace) -> Outcome:
     from rephrase_worker.publisher import publish
 
     return publish(recipe, recipe.publish), ExitCode.OK
+
+
+def _mix(arguments: argparse.Namespace) -> Outcome:
+    recipe, shard = _recipe(arguments.recipe), _shard(arguments.shard)
+    from rephrase_worker.bookkeeping import read_plan_of
+    from rephrase_worker.mix.account import report_of
+    from rephrase_worker.mix.run import mix_shard
+    from rephrase_worker.store import Patience, Store
+
+    store = Store(recipe.output.uri, patience=Patience(MonotonicClock()))
+    read_plan_of(store, recipe)
+    return report_of(shard, mix_shard(store, shard)), ExitCode.OK
 
 
 def _generate(arguments: argparse.Namespace) -> Outcome:
@@ -200,6 +215,8 @@ def _recipe(path: Path) -> Recipe:
     recipe = _read(path, Recipe, "recipe")
     check_templates(recipe.prompts)
     _check_protocol("source.uri", recipe.source.uri, (*SOURCE_PROTOCOLS, *_BY_HAND))
+    if recipe.mix is not None:
+        _check_protocol("mix.source.uri", recipe.mix.source.uri, (*SOURCE_PROTOCOLS, *_BY_HAND))
     _check_protocol("output.uri", recipe.output.uri, OUTPUT_PROTOCOLS)
     return recipe
 
@@ -265,6 +282,13 @@ def _summary(report: Report) -> str:
                 f"{report.files} files ({report.bytes} bytes) are in {report.repository} at "
                 f"{report.revision}, {report.commits} commits made"
             )
+        case MixReport() if report.complete:
+            return (
+                f"{report.rows} rows, {report.tokens} tokens, {report.share_reached:.1%} of them synthetic "
+                f"(asked for: {report.share_asked:.1%}) {report.short}".rstrip()
+            )
+        case MixReport():
+            return f"shard {report.shard} of the mix is done"
         case FinalReport():
             shards = f" (shards {report.missing_shard_numbers})" if report.missing_shards else ""
             return (

@@ -7,6 +7,7 @@ digits, so that names sort as numbers do.
 from __future__ import annotations
 
 from rephrase_worker.samples import Key
+from rephrase_worker.spec import MIX_FOLDER
 
 BOOKKEEPING = "_rephrase"
 """Folder of everything that is not samples."""
@@ -20,6 +21,17 @@ PLAN = f"{BOOKKEEPING}/plan/plan.json"
 
 PROBES = f"{BOOKKEEPING}/probe"
 """Folder of the files with which planning tries out the file system."""
+
+MIX = f"{BOOKKEEPING}/mix"
+MIX_ORDER = f"{MIX}/order.json"
+"""What the mix is made from. Who creates it owns the mix."""
+
+MIX_SOURCE = f"{MIX}/source.json"
+MIX_PLAN = f"{MIX}/plan/plan.json"
+"""Written after the plans of all shards of the mix."""
+
+MIX_MANIFESTS = f"{MIX}/manifests"
+MIX_ACCOUNT = f"{MIX}/account.json"
 
 SEGMENTS = f"{BOOKKEEPING}/segments"
 MANIFESTS = f"{BOOKKEEPING}/manifests"
@@ -65,3 +77,18 @@ def sample_file(prompt: str, shard: int) -> str:
 def sample_glob(prompt: str) -> str:
     """Pattern that matches all final samples of a prompt."""
     return f"{prompt}/*.parquet"
+
+
+def mix_shard_plan(shard: int) -> str:
+    """The plan of one shard of the mix."""
+    return f"{MIX}/plan/{shard_name(shard)}.json"
+
+
+def mix_manifest(shard: int) -> str:
+    """The account of a finished shard of the mix."""
+    return f"{MIX_MANIFESTS}/{shard_name(shard)}.json"
+
+
+def mix_file(shard: int) -> str:
+    """The rows of one shard of the mix. Nothing else lies in its folder."""
+    return f"{MIX_FOLDER}/{shard_name(shard)}.parquet"

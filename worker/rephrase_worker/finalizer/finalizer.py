@@ -17,6 +17,7 @@ from rephrase_worker.finalizer.card import card
 from rephrase_worker.finalizer.report import report
 from rephrase_worker.intervals import intervals, shortened
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
+from rephrase_worker.mix.freeze import freeze, order_of
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Patience, Store
@@ -43,7 +44,14 @@ def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
     store.replace(layout.REPORT, report(recipe, plan, account).encode())
     store.replace(layout.CARD, card(recipe, plan, account).encode())
     _clean_up(store, recipe, plan, finished)
-    return report_of(account)
+    shards = 0 if recipe.mix is None or account.missing_shards else _plan_mix(store, recipe, plan, finished)
+    return report_of(account).model_copy(update={"mix_shards": shards})
+
+
+def _plan_mix(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> int:
+    """Freeze the plan of the mix, now that the outputs are known; the number of its shards."""
+    assert recipe.mix is not None
+    return freeze(store, order_of(recipe, recipe.mix, plan.model_revision), finished, missing={}).shards
 
 
 def report_of(account: Account) -> FinalReport:

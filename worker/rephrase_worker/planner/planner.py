@@ -16,12 +16,14 @@ from rephrase_worker.bookkeeping import read_listing, read_plan
 from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
 from rephrase_worker.planner.model import fill_shared_cache
+from rephrase_worker.planner.original import find_original
 from rephrase_worker.planner.publishing import check_publishing, claim_repository
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.source import names
 from rephrase_worker.spec import (
     APART_FROM_SAMPLES,
     CONTRACT_VERSION,
+    MIX_FOLDER,
     SKIPPED_CHARACTERS,
     EngineSettings,
     PlanReport,
@@ -59,11 +61,16 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         # leaves nothing behind, so the corrected job can use the same destination.
         listing = None if store.exists(layout.SOURCE_LISTING) else list_source(recipe, engine)
         check_publishing(recipe, store, listing)
+        original = find_original(recipe, store, listing)
         store.probe(layout.PROBES)
         claimed = _claim(store, recipe)
         if listing is not None:
             store.create(layout.SOURCE_LISTING, listing.to_json().encode())
         _freeze_shards(store, claimed, read_listing(store))
+    else:
+        original = find_original(recipe, store, None)
+    if original is not None:
+        store.create(layout.MIX_SOURCE, original.to_json().encode())
     frozen = read_plan(store)
     claim_repository(recipe, store)
     fill_shared_cache(recipe, engine, frozen.model_revision)
@@ -108,7 +115,8 @@ def _leftover(store: Store, recipe: Recipe) -> str | None:
     """
     if store.exists(layout.CARD):
         return layout.CARD
-    return next((path for prompt in recipe.prompts for path in store.list(prompt.name)), None)
+    folders = [prompt.name for prompt in recipe.prompts] + ([MIX_FOLDER] if recipe.mix else [])
+    return next((path for folder in folders for path in store.list(folder)), None)
 
 
 def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:

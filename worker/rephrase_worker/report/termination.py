@@ -10,14 +10,15 @@ import logging
 import os
 from collections.abc import Mapping
 
-from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, Report, ShardReport
+from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, MixReport, Report, ShardReport
 
 log = logging.getLogger(__name__)
 
 
 def fit(report: Report, limit: int = TERMINATION_LIMIT_BYTES) -> bytes:
-    """The report as JSON of at most `limit` bytes: first the failure's message is cut, then error counts are
-    dropped.
+    """The report as JSON of at most `limit` bytes.
+
+    First the failure's message is cut, then error counts and shares are dropped.
     """
     data = report.to_json().encode()
     while len(data) > limit:
@@ -31,6 +32,8 @@ def fit(report: Report, limit: int = TERMINATION_LIMIT_BYTES) -> bytes:
         elif isinstance(report, ShardReport) and report.errors:
             kept = sorted(report.errors.items(), key=lambda item: -item[1])[: len(report.errors) // 2]
             report = report.model_copy(update={"errors": dict(kept)})
+        elif isinstance(report, MixReport) and report.shares:
+            report = report.model_copy(update={"shares": dict(list(report.shares.items())[:-1])})
         else:
             raise ValueError(f"a report of {len(data)} bytes can't be cut to {limit}")
         data = report.to_json().encode()

@@ -29,6 +29,13 @@ from rephrase_worker.spec.failures import (
     Reason,
     WorkerError,
 )
+from rephrase_worker.spec.mix import (
+    DEFAULT_SHARE,
+    MIX_FOLDER,
+    NO_MIX,
+    Mix,
+    MixReport,
+)
 from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.recipe import (
     APART_FROM_SAMPLES,
@@ -60,8 +67,11 @@ from rephrase_worker.spec.source import Source
 __all__ = [
     "APART_FROM_SAMPLES",
     "CONTRACT_VERSION",
+    "DEFAULT_SHARE",
     "ENGINE_FILE",
     "EXIT_CODES",
+    "MIX_FOLDER",
+    "NO_MIX",
     "PLACEHOLDER",
     "PROGRESS_LIMIT_BYTES",
     "RECIPE_FILE",
@@ -74,6 +84,8 @@ __all__ = [
     "ExpectedTokens",
     "Failure",
     "FinalReport",
+    "Mix",
+    "MixReport",
     "Model",
     "Output",
     "Owner",

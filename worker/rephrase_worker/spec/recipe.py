@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rephrase_worker.spec.contract import Contract, Since, Text, Uri
+from rephrase_worker.spec.mix import MIX_FOLDER, Mix
 from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.source import Source
 
@@ -113,7 +114,7 @@ class Sharding(Contract):
     )
 
 
-APART_FROM_SAMPLES = ("job", "parallelism", "publish")
+APART_FROM_SAMPLES = ("job", "parallelism", "mix", "publish")
 """Parts of a recipe that don't decide what the samples will be."""
 
 
@@ -141,6 +142,14 @@ class Recipe(Contract):
         description="Workers wanted when the job was planned: the planner tapers the tail by it.",
     )
     publish: Annotated[Publish | None, Since(2)] = None
+    mix: Annotated[Mix | None, Since(2)] = None
+    """None: the outputs are not mixed. A prompt without a share has the default one."""
+
+    @model_validator(mode="after")
+    def _has_room_for_the_mix(self) -> Recipe:
+        if self.mix is not None and any(prompt.name == MIX_FOLDER for prompt in self.prompts):
+            raise ValueError(f"a prompt can't be named {MIX_FOLDER}: the mix has the folder of this name")
+        return self
 
     @property
     def hash(self) -> str:

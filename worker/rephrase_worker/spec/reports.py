@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rephrase_worker.spec.contract import Contract
 from rephrase_worker.spec.failures import Failure
+from rephrase_worker.spec.mix import MixReport
 
 PROGRESS_LIMIT_BYTES = 64 * 1024
 TERMINATION_LIMIT_BYTES = 2 * 1024
@@ -96,6 +97,8 @@ class FinalReport(Contract):
     """Which these are, as intervals (`0-41,43`); cut, with `...` at the end, where they are very many."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    mix_shards: int = 0
+    """Shards of the mix, if the recipe asks for one and the dataset is complete. 0: nothing can be mixed."""
     failure: Failure | None = None
 
 
@@ -114,5 +117,5 @@ class PublishReport(Contract):
     failure: Failure | None = None
 
 
-Report = PlanReport | ShardReport | FinalReport | PublishReport
+Report = PlanReport | ShardReport | FinalReport | MixReport | PublishReport
 """What a command leaves as its termination message."""
