@@ -28,6 +28,7 @@ from rephrase_operator.reconcile.events import Event
 from rephrase_operator.reconcile.lifecycle import reconcile
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import (
+    CONTRACT_VERSION,
     ENGINE_FILE,
     RECIPE_FILE,
     Contract,
@@ -320,12 +321,14 @@ class World:
 
     def planned(self, shards: int = 3, documents: int | None = None, **changes: Any) -> World:
         """Start, and plan: the Job of the workers has just been made."""
-        documents = shards * 10 if documents is None else documents
-        self.run()
-        self.step_done(
-            Step.PLAN, PlanReport(shards=shards, documents=documents, files=2, bytes=100, **changes)
-        )
-        return self.run()
+        given: dict[str, Any] = {
+            "shards": shards,
+            "documents": shards * 10 if documents is None else documents,
+            "files": 2,
+            "bytes": 100,
+            "contract_version": CONTRACT_VERSION,
+        }
+        return self.run().step_done(Step.PLAN, PlanReport(**(given | changes))).run()
 
     def finalized(self, **report: Any) -> World:
         """The finalizer has added everything up."""

@@ -26,6 +26,7 @@ def test_a_job_is_exported_as_its_status_says() -> None:
     assert found["rephrase_job_phase", "books", "default", "Running"] == 1
     assert found["rephrase_job_phase", "books", "default", "Failed"] == 0
     assert found["rephrase_job_output_tokens_per_second", "books", "default"] == 50
+    assert found["rephrase_job_expected_output_tokens_per_second_per_gpu", "books", "default"] == 4677
     assert found["rephrase_job_shards", "books", "default", "running"] == 1
     assert found["rephrase_job_failed_attempts_total", "books", "default", "EngineFailed"] == 1
     assert found["rephrase_job_samples_total", "books", "default", "text"] == 18

@@ -174,7 +174,7 @@ async def test_workers_that_never_answer_hold_up_nobody(monkeypatch: pytest.Monk
 
 
 def test_the_display_shows_progress_rates_and_failures() -> None:
-    report = {"samples_text": 10, "output_tokens": 1000, "generated_tokens": 1500, "engine_seconds": 30.0}
+    report = {"samples_text": 10, "output_tokens": 1000, "generated_tokens": 3000, "engine_seconds": 60.0}
     world = World().planned().running(0, tokens_per_second=50.0, **report)
     world.fail_pod(1).run()
     assert (
@@ -183,5 +183,13 @@ def test_the_display_shows_progress_rates_and_failures() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(screen("books", world.status))
     text = console.export_text()
-    for part in ("books", "Running", "14/30", "1m34s", "EngineFailed: out of memory"):
+    for part in (
+        "books",
+        "Running",
+        "14/30",
+        "1m34s",
+        "EngineFailed: out of memory",
+        "50 of 4677 expected",
+        "baseline",
+    ):
         assert part in text

@@ -20,7 +20,7 @@ def pods_of(settings: Settings | None = None, **changes: Any) -> dict[str, dict[
     job, spec, chosen = world.job, world.job.spec, settings or Settings()
     jobs = {
         "plan": children.plan_job(job, spec, chosen),
-        "generate": children.generate_job(job, spec, chosen, shards=3, suspended=False),
+        "generate": children.generate_job(job, spec, chosen, spec.engine.settings, shards=3, suspended=False),
         "finalize": children.finalize_job(job, spec, chosen),
     }
     return {step: made["spec"]["template"]["spec"] for step, made in jobs.items()}

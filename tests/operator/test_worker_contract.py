@@ -63,11 +63,12 @@ def test_contract(
 
 
 def test_a_job_goes_on_without_the_setting_and_says_so() -> None:
-    world = World().planned().running(0).run()
-    spec = world.job.spec
-    assert spec is not None
-    later = spec.model_copy(update={"engine": LaterEngine(block_size=16, async_scheduling=True)})
-    decided = reconcile(replace(world.job, spec=later), world.seen, world.now, world.settings, world.library)
+    world = World().planned(contract_version=1).running(0).run()
+    assert world.status.engine is not None
+    later = LaterEngine(block_size=16, async_scheduling=True)
+    engine = world.status.engine.model_copy(update={"settings": later})
+    job = replace(world.job, status=world.status.model_copy(update={"engine": engine}))
+    decided = reconcile(job, world.seen, world.now, world.settings, world.library)
     (patch,) = [action for action in decided.actions if isinstance(action, PatchConfigMap)]
     assert EngineSettings.model_validate_json(patch.data["engine.json"]).block_size == 16
     held = decided.status.condition("WorkersCurrent")

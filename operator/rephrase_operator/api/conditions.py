@@ -22,6 +22,8 @@ class ConditionType(StrEnum):
     """The plan is frozen."""
     WORKERS_READY = "WorkersReady"
     """The pods of the current step run."""
+    PROFILE_APPLIED = "ProfileApplied"
+    """The workers have the settings of an engine profile, and all that it needs."""
     WORKERS_CURRENT = "WorkersCurrent"
     """The workers were made from the current spec."""
     WITHIN_ERROR_BUDGET = "WithinErrorBudget"
@@ -42,6 +44,9 @@ class ConditionReason(StrEnum):
     INVALID_PROMPT = "InvalidPrompt"
     LOCAL_PATH = "LocalPathNotAllowed"
     INVALID_SPEC = "InvalidSpec"
+    UNKNOWN_GPU = "UnknownGpu"
+    UNKNOWN_PROFILE = "UnknownProfile"
+    MODEL_DOES_NOT_FIT = "ModelDoesNotFit"
     OLD_CHILDREN = "WaitingForOldChildren"
     RECIPE_CHANGED = "RecipeChanged"
 
@@ -57,6 +62,11 @@ class ConditionReason(StrEnum):
     PUBLISH_FAILED = "PublishFailed"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+
+    PROFILE_APPLIED = "ProfileApplied"
+    NO_PROFILE = "NoProfile"
+    UNKNOWN_MODEL = "UnknownModel"
+    SUFFIX_MISSING = "SuffixSpeculationMissing"
 
     WORKERS_RUNNING = "WorkersRunning"
     WORKERS_STARTING = "WorkersStarting"
@@ -187,11 +197,20 @@ def dataset_kept(uri: str, repository: str) -> str:
     )
 
 
+def engine_kept(why: str) -> str:
+    """Message of a change of the engine that can't be followed."""
+    return f"{why} Until then the workers keep the settings of status.engine."
+
+
 def pending_deadline(seconds: int, why: str) -> str:
     """Message of PendingDeadlineExceeded."""
     return f"No pod could run for failurePolicy.pendingDeadlineSeconds ({seconds} s). {why}".strip()
 
 
+STARTED_WITHOUT_PROFILES = (
+    "The job was started by an operator that knew no profiles, and keeps the settings of spec.engine. A "
+    "change of spec.engine brings the profile in."
+)
 OLD_CHILDREN = (
     "Jobs or a ConfigMap of this name belong to something else: an earlier job that is still being removed, "
     "or objects that you made. The job starts when they are gone."

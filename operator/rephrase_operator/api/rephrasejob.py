@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
+from rephrase_operator.api.engine import Engine
 from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Worker
@@ -58,9 +59,9 @@ class RephraseJobSpec(Spec):
     sampling: spec.Sampling = Field(default=spec.Sampling(), description="How the model samples.")
     output: spec.Output = Field(description="Where the dataset goes.")
     sharding: spec.Sharding = Field(default=spec.Sharding(), description="How much work a shard is.")
-    engine: spec.EngineSettings = Field(
-        default=spec.EngineSettings(),
-        description="The engine's settings. "
+    engine: Engine = Field(
+        default=Engine(),
+        description="The engine's settings; what is unset comes from the model's profile. "
         "They may change while the job runs: workers that start afterwards use them. "
         "A change of the number of GPUs per worker takes effect by suspending and resuming.",
     )

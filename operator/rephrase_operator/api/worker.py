@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -97,6 +97,12 @@ class Worker(Spec):
     )
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=32, description="Labels of the nodes that workers may run on."
+    )
+    gpu: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="The GPUs that workers get, such as H100-80GB or NVIDIA-L40S: the engine's profile, the "
+        "expected speed and the memory go by it. It chooses no nodes: that is for nodeSelector. Unset: "
+        "what nodeSelector says under nvidia.com/gpu.product, or else an H100 with 80 GB.",
     )
     tolerations: list[Toleration] = Field(
         default_factory=list, max_length=32, description="Taints that the job's pods tolerate."

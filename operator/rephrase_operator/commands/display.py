@@ -54,8 +54,12 @@ def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
     if status.shards is not None:
         failed = status.shards.failed
         columns["shards"] = status.shards.summary + (f" ({failed} failed)" if failed else "")
+    expected = status.engine.tokens_per_second_per_gpu if status.engine else None
     if progress.tokens_per_second_per_gpu is not None:
-        columns["tok/s/GPU"] = f"{progress.tokens_per_second_per_gpu:g}"
+        of = f" of {expected} expected" if expected else ""
+        columns["tok/s/GPU"] = f"{progress.tokens_per_second_per_gpu:g}{of}"
+    if status.engine is not None:
+        columns["profile"] = status.engine.profile
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
         table.add_column(name)

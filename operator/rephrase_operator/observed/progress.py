@@ -3,7 +3,8 @@
 Rates come from the workers, so neither a restart of the operator nor a suspension changes them. The time left
 is the number of samples left, times the mean tokens of a sample so far, divided by the mean pace of a worker
 so far and by the number of running workers. The current rate would not do: it says nothing while an engine
-starts or drains.
+starts or drains. Before the workers have generated for a minute, what is expected of them is used instead:
+the first samples to be finished are the short ones.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards, Generating, PlanSummary, Progress
@@ -22,7 +24,19 @@ from rephrase_worker.spec import FinalReport, ShardReport
 STALE = timedelta(seconds=30)
 """A rate older than this is ignored, because the worker does not answer any more."""
 
+FIRST_MINUTE = 60.0
+"""Mean seconds that a worker has to generate before the pace of the workers is believed."""
+
 _ALL_COUNTS = ("documents", *COUNTS)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of a worker, from the profile of its engine."""
+
+    tokens_per_second: float
+    """Output tokens, of all its GPUs together."""
+    tokens_per_sample: float
 
 
 def live_progress(
@@ -31,13 +45,15 @@ def live_progress(
     plan: PlanSummary,
     samples_per_document: int,
     gpus: int,
+    expected: Expected | None,
     account: FinishedShards,
     complete: Intervals,
     pods: Iterable[PodView],
     reports: Mapping[str, LiveReport],
     now: datetime,
 ) -> Progress:
-    """Progress while the job generates. `gpus` is the number per worker, 0 on CPUs.
+    """Progress while the job generates. `gpus` is the number per worker, 0 on CPUs. `expected` is
+    None where nothing can be expected of a worker.
 
     Counts never fall. After a worker was killed, its shard reports less until the next worker has caught up;
     the older count is shown meanwhile.
@@ -71,11 +87,17 @@ def live_progress(
     running = [pod for pod in pods if pod.running]
     fresh = [reports[pod.uid] for pod in running if pod.uid in reports and now - reports[pod.uid].at < STALE]
     rate = sum(live.report.tokens_per_second for live in fresh) if fresh else None
+    missing = max(samples_planned - samples, 0)
+    tokens, spent = _generated(account, fresh)
     seconds = None
-    pace = _pace(account, fresh)
-    if pace and totals["output_tokens"] and samples:
+    # Workers that have stopped to answer are in neither of the two.
+    workers = len(fresh) + sum(pod.uid not in reports for pod in running)
+    if expected is not None and workers and spent < FIRST_MINUTE * workers:
+        pace = expected.tokens_per_second * workers
+        seconds = math.ceil(missing * expected.tokens_per_sample / pace)
+    elif fresh and tokens and spent and totals["output_tokens"] and samples:
         per_sample = totals["output_tokens"] / samples
-        seconds = math.ceil(max(samples_planned - samples, 0) * per_sample / (pace * len(fresh)))
+        seconds = math.ceil(missing * per_sample / (tokens / spent * len(fresh)))
     return Progress(
         **{name: totals[name] for name in _ALL_COUNTS},
         documents_planned=planned,
@@ -91,16 +113,14 @@ def live_progress(
     )
 
 
-def _pace(account: FinishedShards, fresh: Sequence[LiveReport]) -> float:
-    """Output tokens per second of one worker, over all the time that workers have spent; 0 if unknown.
+def _generated(account: FinishedShards, fresh: Sequence[LiveReport]) -> tuple[int, float]:
+    """Output tokens that workers have generated, and the seconds that they have spent: their mean pace.
 
     The start-up of ended pods is included, because future pods need it too.
     """
-    if not fresh:
-        return 0.0
     tokens = account.generated_tokens + sum(live.report.generated_tokens for live in fresh)
     seconds = account.worker_seconds + sum(live.report.engine_seconds for live in fresh)
-    return tokens / seconds if seconds else 0.0
+    return tokens, seconds
 
 
 def idle_progress(before: Progress | None) -> Progress | None:

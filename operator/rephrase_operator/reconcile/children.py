@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rephrase_operator import api
+from rephrase_operator.api.status import EngineStatus
 from rephrase_operator.api.worker import Resources
 from rephrase_operator.observed.views import (
     ANNOTATION_GPUS,
@@ -29,6 +30,7 @@ from rephrase_worker.spec import (
     ENGINE_FILE,
     RECIPE_FILE,
     WORKER_PORT,
+    EngineSettings,
     ExitCode,
     Owner,
     Prompt,
@@ -57,11 +59,11 @@ def config_name(job: str) -> str:
     return f"{job}-recipe"
 
 
-def gpus_per_worker(spec: api.RephraseJobSpec, settings: Settings) -> int:
+def gpus_per_worker(engine: EngineSettings, settings: Settings) -> int:
     """GPUs that a worker asks for: none on CPUs, and none for the simulated engine."""
-    if not settings.accelerator_resource or spec.engine.backend == "simulated":
+    if not settings.accelerator_resource or engine.backend == "simulated":
         return 0
-    return spec.engine.gpus
+    return engine.gpus
 
 
 def selector(job: str) -> str:
@@ -69,8 +71,10 @@ def selector(job: str) -> str:
     return f"{LABEL_JOB}={job},{LABEL_STEP}={Step.GENERATE}"
 
 
-def recipe_of(job: JobObject, spec: api.RephraseJobSpec, prompts: Sequence[Prompt]) -> Recipe:
-    """The recipe to freeze, with its prompts resolved."""
+def recipe_of(
+    job: JobObject, spec: api.RephraseJobSpec, prompts: Sequence[Prompt], engine: EngineStatus | None
+) -> Recipe:
+    """The recipe to freeze, with its prompts resolved, and what is expected of its engine."""
     return Recipe(
         job=Owner(namespace=job.namespace, name=job.name),
         source=spec.source,
@@ -80,6 +84,7 @@ def recipe_of(job: JobObject, spec: api.RephraseJobSpec, prompts: Sequence[Promp
         output=spec.output,
         sharding=spec.sharding,
         parallelism=max(1, spec.parallelism),
+        tokens_per_second_per_gpu=engine.tokens_per_second_per_gpu if engine else None,
         publish=spec.publish,
     )
 
@@ -110,10 +115,16 @@ def publish_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -
 
 
 def generate_job(
-    job: JobObject, spec: api.RephraseJobSpec, settings: Settings, *, shards: int, suspended: bool
+    job: JobObject,
+    spec: api.RephraseJobSpec,
+    settings: Settings,
+    engine: EngineSettings,
+    *,
+    shards: int,
+    suspended: bool,
 ) -> dict[str, Any]:
-    """The Indexed Job of the workers: index i is shard i."""
-    template = _pod(job, spec, settings, Step.GENERATE)
+    """The Indexed Job of the workers: index i is shard i. `engine` is resolved."""
+    template = _pod(job, spec, settings, Step.GENERATE, engine)
     policy = spec.failure_policy
     frozen: dict[str, Any] = {
         "completionMode": "Indexed",
@@ -129,7 +140,7 @@ def generate_job(
     metadata = _metadata(job, child_name(job.name, Step.GENERATE), Step.GENERATE)
     metadata["annotations"] = {
         ANNOTATION_HASH: workers_hash(frozen),
-        ANNOTATION_GPUS: str(spec.engine.gpus),
+        ANNOTATION_GPUS: str(engine.gpus),
     }
     return {
         "apiVersion": "batch/v1",
@@ -196,16 +207,23 @@ def _labels(job: JobObject, step: Step | None) -> dict[str, str]:
     return labels | ({LABEL_STEP: str(step)} if step else {})
 
 
-def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: Step) -> dict[str, Any]:
+def _pod(
+    job: JobObject,
+    spec: api.RephraseJobSpec,
+    settings: Settings,
+    step: Step,
+    engine: EngineSettings | None = None,
+) -> dict[str, Any]:
+    """A pod of a step. `engine` is that of a step that runs one, and such a pod gets GPUs."""
     worker = spec.worker
     generating = step is Step.GENERATE
     command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
     if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
-    disks = storage(spec, step)
+    disks, gpus = storage(spec, step), gpus_per_worker(engine, settings) if engine else 0
     volumes = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}, *disks.volumes]
     mounts = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}, *disks.mounts]
-    if generating and spec.engine.gpus > 1:
+    if engine is not None and engine.gpus > 1:
         # NCCL exchanges tensors between the GPUs of a pod here; the default 64 MiB are too few.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
@@ -213,10 +231,10 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
         "name": CONTAINER,
         "image": job.status.worker_image or settings.worker_image,
         "command": command,
-        "env": _env(spec, settings, disks),
+        "env": _env(worker, disks, gpus),
         "terminationMessagePath": TERMINATION_PATH,
         "volumeMounts": mounts,
-        "resources": _resources(spec, settings) if generating else _step_resources(spec, settings),
+        "resources": _resources(spec, settings, gpus) if generating else _step_resources(spec, settings),
         "securityContext": dict(settings.container_security_context),
     }
     if generating:
@@ -240,8 +258,7 @@ def _pod(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, step: St
     return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
 
 
-def _env(spec: api.RephraseJobSpec, settings: Settings, disks: Storage) -> list[dict[str, Any]]:
-    worker = spec.worker
+def _env(worker: api.Worker, disks: Storage, gpus: int) -> list[dict[str, Any]]:
     fields = {
         "POD_NAME": "metadata.name",
         "POD_UID": "metadata.uid",
@@ -252,7 +269,7 @@ def _env(spec: api.RephraseJobSpec, settings: Settings, disks: Storage) -> list[
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
     ]
     grace = max(1, worker.termination_grace_period_seconds - _COMMIT_SECONDS)
-    env.append({"name": "REPHRASE_GPUS", "value": str(gpus_per_worker(spec, settings))})
+    env.append({"name": "REPHRASE_GPUS", "value": str(gpus)})
     env.append({"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_PATH})
     env.append({"name": "TERMINATION_GRACE_SECONDS", "value": str(grace)})
     env += disks.env
@@ -272,9 +289,8 @@ def _env(spec: api.RephraseJobSpec, settings: Settings, disks: Storage) -> list[
     return env
 
 
-def _resources(spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
+def _resources(spec: api.RephraseJobSpec, settings: Settings, gpus: int) -> dict[str, Any]:
     found = _amounts(spec.worker.resources)
-    gpus = gpus_per_worker(spec, settings)
     if gpus:
         found["limits"] = found.get("limits", {}) | {settings.accelerator_resource: gpus}
     return found

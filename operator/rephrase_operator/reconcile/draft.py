@@ -10,12 +10,14 @@ from rephrase_operator.api import RephraseJobSpec, conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
 from rephrase_operator.library import LibraryPrompt
-from rephrase_operator.observed.progress import idle_progress
+from rephrase_operator.observed.progress import Expected, idle_progress
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile.children import gpus_per_worker
 from rephrase_operator.reconcile.decision import Action, Decision
 from rephrase_operator.reconcile.events import transitions
 from rephrase_operator.settings import Settings
+from rephrase_worker.profiles import MEAN_OUTPUT_TOKENS
+from rephrase_worker.spec import EngineSettings
 
 
 class Draft:
@@ -43,7 +45,24 @@ class Draft:
     @property
     def gpus(self) -> int:
         """GPUs of a worker, 0 on CPUs."""
-        return gpus_per_worker(self.spec, self.settings)
+        return gpus_per_worker(self.engine, self.settings)
+
+    @property
+    def engine(self) -> EngineSettings:
+        """The engine's settings as they are resolved."""
+        known = self.status.engine
+        return self.spec.engine.settings if known is None else known.settings
+
+    @property
+    def expected(self) -> Expected | None:
+        """What is expected of a worker; None if nothing can be expected."""
+        known = self.status.engine
+        if known is None or known.tokens_per_second_per_gpu is None:
+            return None
+        return Expected(
+            tokens_per_second=float(known.tokens_per_second_per_gpu * self.engine.gpus),
+            tokens_per_sample=float(min(MEAN_OUTPUT_TOKENS, self.spec.sampling.max_tokens)),
+        )
 
     @property
     def samples_per_document(self) -> int:

@@ -32,6 +32,15 @@ _QUIET = {
 }
 
 
+_LOSSES = {
+    ConditionReason.SUFFIX_MISSING,
+    ConditionReason.UNKNOWN_GPU,
+    ConditionReason.UNKNOWN_PROFILE,
+    ConditionReason.MODEL_DOES_NOT_FIT,
+}
+"""Reasons of ProfileApplied that somebody should hear of. Most models have no profile, which is no news."""
+
+
 @dataclass(frozen=True)
 class Event:
     """One entry."""
@@ -52,6 +61,11 @@ def transitions(before: RephraseJobStatus, after: RephraseJobStatus) -> tuple[Ev
     found += _workers(before, after)
     if _turned(before, after, ConditionType.WITHIN_ERROR_BUDGET, "False"):
         found.append(_of("Warning", after.condition(ConditionType.WITHIN_ERROR_BUDGET)))
+    profile = after.condition(ConditionType.PROFILE_APPLIED)
+    if _turned(before, after, ConditionType.PROFILE_APPLIED, "False", any_reason=True) and (
+        profile is not None and profile.reason in _LOSSES
+    ):
+        found.append(_of("Warning", profile))
     if _turned(before, after, ConditionType.WORKERS_CURRENT, "False"):
         found.append(_of("Normal", after.condition(ConditionType.WORKERS_CURRENT)))
     found += _attempts(before, after)

@@ -58,7 +58,7 @@ def generate(draft: Draft) -> None:
 def hold_engine(draft: Draft) -> bool:
     """True while new engine settings have to wait, because they need another number of GPUs per pod."""
     child = draft.seen.jobs.get(Step.GENERATE)
-    return child is not None and child.gpus != draft.spec.engine.gpus
+    return child is not None and child.gpus != draft.engine.gpus
 
 
 def _account(draft: Draft, plan: PlanSummary) -> _Workers:
@@ -89,6 +89,7 @@ def _account(draft: Draft, plan: PlanSummary) -> _Workers:
             plan=plan,
             samples_per_document=draft.samples_per_document,
             gpus=draft.gpus,
+            expected=draft.expected,
             account=account,
             complete=succeeded,
             pods=pods,
@@ -191,9 +192,14 @@ def _align(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
     """Make the Job, or adapt it to the spec."""
     child = workers.child
     wanted = children.generate_job(
-        draft.job, draft.spec, draft.settings, shards=workers.plan.shards, suspended=stopped
+        draft.job,
+        draft.spec,
+        draft.settings,
+        draft.engine,
+        shards=workers.plan.shards,
+        suspended=stopped,
     )
-    contract = worker_contract.judge(draft.spec.engine, draft.status)
+    contract = worker_contract.judge(draft.engine, draft.status)
     follows = (True, ConditionReason.CURRENT, "The workers follow the spec.")
     if contract.left_out:
         follows = (False, ConditionReason.WORKERS_TOO_OLD, contract.message)

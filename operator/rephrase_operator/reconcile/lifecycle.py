@@ -18,7 +18,7 @@ from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import JobObject, Observed
-from rephrase_operator.reconcile import children, worker_contract
+from rephrase_operator.reconcile import children, engine_profile, worker_contract
 from rephrase_operator.reconcile.chain import advance
 from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
@@ -61,7 +61,7 @@ def reconcile(
         draft.condition(ConditionType.ACCEPTED, None, ConditionReason.OLD_CHILDREN, conditions.OLD_CHILDREN)
         draft.set(message=conditions.OLD_CHILDREN)
         draft.look_again(WAIT_SECONDS)
-    elif _configured(draft):
+    elif _resolved(draft) and _configured(draft):
         advance(draft)
         if seen.refused and draft.status.phase not in (Phase.FAILED, Phase.SUCCEEDED):
             draft.condition(ConditionType.WORKERS_READY, False, ConditionReason.REFUSED, seen.refused)
@@ -99,6 +99,8 @@ def _start(draft: Draft) -> None:
         message = conditions.local_paths_refused(local)
         draft.condition(ConditionType.ACCEPTED, False, ConditionReason.LOCAL_PATH, message)
         draft.phase(Phase.PENDING, message)
+    elif not _resolved(draft):
+        return
     elif _foreign(draft):
         draft.condition(ConditionType.ACCEPTED, None, ConditionReason.OLD_CHILDREN, conditions.OLD_CHILDREN)
         draft.phase(Phase.PENDING, conditions.OLD_CHILDREN)
@@ -117,11 +119,24 @@ def _start(draft: Draft) -> None:
             start_time=draft.now,
             worker_image=draft.settings.worker_image,
             contract_version=CONTRACT_VERSION,
-            recipe_hash=children.recipe_of(draft.job, spec, prompts).hash,
+            recipe_hash=children.recipe_of(draft.job, spec, prompts, draft.status.engine).hash,
             selector=children.selector(draft.job.name),
         )
         draft.phase(Phase.PLANNING, "Planning the shards.")
         draft.look_again(0)
+
+
+def _resolved(draft: Draft) -> bool:
+    """Resolve the engine's settings with their profile. False if the job can't start with them."""
+    accelerated = bool(draft.settings.accelerator_resource)
+    verdict = engine_profile.judge(draft.spec, draft.status, accelerated=accelerated)
+    draft.set(engine=verdict.engine)
+    if verdict.engine is None:
+        draft.condition(ConditionType.ACCEPTED, False, verdict.reason, verdict.message)
+        draft.phase(Phase.PENDING, verdict.message)
+        return False
+    draft.condition(ConditionType.PROFILE_APPLIED, verdict.applied, verdict.reason, verdict.message)
+    return True
 
 
 def _foreign(draft: Draft) -> bool:
@@ -136,8 +151,8 @@ def _configured(draft: Draft) -> bool:
 
     False if the job can't go on without the recipe.
     """
-    job, spec, config = draft.job, draft.spec, draft.seen.config
-    engine = worker_contract.judge(spec.engine, job.status).engine
+    job, config = draft.job, draft.seen.config
+    engine = worker_contract.judge(draft.engine, job.status).engine
     if config is None:
         recipe = _recipe_again(draft)
         if recipe is None:
@@ -158,7 +173,9 @@ def _recipe_again(draft: Draft) -> Recipe | None:
     """The recipe as the job started with it; None if it can't be made any more, and the status says why."""
     spec, status = draft.spec, draft.status
     prompts = resolve(spec.prompts, draft.library, draft.seen.prompt_maps)
-    recipe = None if isinstance(prompts, PromptProblem) else children.recipe_of(draft.job, spec, prompts)
+    recipe = None
+    if not isinstance(prompts, PromptProblem):
+        recipe = children.recipe_of(draft.job, spec, prompts, status.engine)
     if recipe is not None and recipe.hash == status.recipe_hash:
         return recipe
     maps = config_maps_of(spec.prompts)

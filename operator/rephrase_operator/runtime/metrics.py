@@ -50,6 +50,11 @@ def _progress(name: str) -> Callable[[Status], Series]:
     return read
 
 
+def _expected(status: Status) -> Series:
+    value = (status.get("engine") or {}).get("tokensPerSecondPerGpu")
+    return [] if value is None else [((), float(value))]
+
+
 def _phases(status: Status) -> Series:
     return [((phase.value,), float(status.get("phase") == phase)) for phase in Phase]
 
@@ -94,6 +99,13 @@ JOB_METRICS = (
         unit="tokens/s",
         help="Output tokens per second and GPU.",
         read=_progress("tokensPerSecondPerGpu"),
+    ),
+    JobMetric(
+        name="rephrase_job_expected_output_tokens_per_second_per_gpu",
+        unit="tokens/s",
+        help="Output tokens per second and GPU that the engine's profile promises, start-up left out. No "
+        "series on CPUs and on unknown GPUs.",
+        read=_expected,
     ),
     JobMetric(
         name="rephrase_job_eta_seconds",

@@ -151,8 +151,11 @@ def _refuse_foreign(store: Store, recipe: Recipe) -> Recipe | None:
 
 def _differences(one: Recipe, other: Recipe) -> str:
     """The names of the recipe's parts that are not the same."""
-    first, second = (json.loads(recipe.model_dump_json(by_alias=True)) for recipe in (one, other))
-    return ", ".join(name for name in first if first[name] != second[name] and name not in APART_FROM_SAMPLES)
+    first, second = (
+        json.loads(recipe.model_dump_json(by_alias=True, exclude=set(APART_FROM_SAMPLES)))
+        for recipe in (one, other)
+    )
+    return ", ".join(name for name in first if first[name] != second[name])
 
 
 def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None:

@@ -9,4 +9,5 @@ from rephrase_worker.spec import Recipe
 def documents_per_gpu_hour(recipe: Recipe) -> int:
     """Documents, all prompts and rollouts included, that one GPU finishes in about an hour. At least 1."""
     tokens = min(recipe.sampling.max_tokens, MEAN_OUTPUT_TOKENS) * recipe.samples_per_document
-    return max(1, tokens_per_second(recipe.model.name) * 3600 // tokens)
+    pace = recipe.tokens_per_second_per_gpu or tokens_per_second(recipe.model.name)
+    return max(1, pace * 3600 // tokens)

@@ -71,7 +71,9 @@ def fill(
     job's GPU divided by that of the profile's. `suffix` says whether workers have suffix speculation; None:
     not known yet.
     """
-    filled = Filled(chosen, chosen.settings.model_dump(include=chosen.settings.model_fields_set))
+    filled = Filled(
+        chosen, {name: getattr(chosen.settings, name) for name in chosen.settings.model_fields_set}
+    )
     if shrink < 1.0:
         _shrink(filled, baseline.settings, shrink)
     _fit_context(filled, sampling, context)
@@ -85,7 +87,7 @@ def fill(
         filled.notes.append(f"From spec.engine, and not as in the profile: {named}.")
     left = {name: value for name, value in filled.values.items() if name not in own and value is not None}
     filled.values = left
-    filled.settings = EngineSettings.model_validate(engine.model_dump() | left)
+    filled.settings = engine.model_copy(update=left)
     return filled
 
 

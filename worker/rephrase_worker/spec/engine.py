@@ -39,7 +39,7 @@ class EngineSettings(Contract):
         "to try a pipeline out without a GPU.",
     )
     tensor_parallel_size: int | None = Field(
-        default=None, ge=1, le=64, description="GPUs that share each layer. Unset: 1."
+        default=None, ge=1, le=64, description="GPUs that share each layer. Unset: the profile's, or else 1."
     )
     pipeline_parallel_size: int = Field(
         default=1, ge=1, le=64, description="GPUs that share the layers in turn."

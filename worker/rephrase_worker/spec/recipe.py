@@ -114,7 +114,7 @@ class Sharding(Contract):
     )
 
 
-APART_FROM_SAMPLES = ("job", "parallelism", "mix", "publish")
+APART_FROM_SAMPLES = ("job", "parallelism", "tokens_per_second_per_gpu", "mix", "publish")
 """Parts of a recipe that don't decide what the samples will be."""
 
 
@@ -140,6 +140,12 @@ class Recipe(Contract):
         default=1,
         ge=1,
         description="Workers wanted when the job was planned: the planner tapers the tail by it.",
+    )
+    tokens_per_second_per_gpu: Annotated[int | None, Since(2)] = Field(
+        default=None,
+        ge=1,
+        description="Output tokens expected when the job was planned: the planner sizes shards by it. Unset: "
+        "what the model's profile says for an H100.",
     )
     publish: Annotated[Publish | None, Since(2)] = None
     mix: Annotated[Mix | None, Since(2)] = None

@@ -34,6 +34,8 @@ class PlanReport(Contract):
     """Files and whole folders below the source that are not read."""
     skipped: str | None = None
     """The first of them with the reasons, in at most `SKIPPED_CHARACTERS`."""
+    suffix_speculation: bool = False
+    """Whether this image has what vLLM needs for suffix speculation."""
     contract_version: int = 1
     """CONTRACT_VERSION of the worker: what the operator may write to it from now on."""
     failure: Failure | None = None

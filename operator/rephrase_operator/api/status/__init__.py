@@ -5,6 +5,7 @@ operator is in it.
 """
 
 from rephrase_operator.api.status.dataset import DatasetSummary
+from rephrase_operator.api.status.engine import EngineStatus
 from rephrase_operator.api.status.job import (
     RephraseJobStatus,
     parse_status,
@@ -42,6 +43,7 @@ __all__ = [
     "REASONS_LIMIT",
     "Condition",
     "DatasetSummary",
+    "EngineStatus",
     "FinishedShards",
     "Generating",
     "Message",

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from rephrase_operator.api.bounds import bounded
 from rephrase_operator.api.status.dataset import DatasetSummary
+from rephrase_operator.api.status.engine import EngineStatus
 from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most
 from rephrase_operator.api.status.progress import (
     FAILURES_LIMIT,
@@ -43,6 +44,10 @@ class RephraseJobStatus(Part):
         default=1,
         description="Version of the contract between operator and worker that this image speaks: the "
         "operator's own, until the plan says.",
+    )
+    engine: EngineStatus | None = Field(
+        default=None,
+        description="The engine's settings with the model's profile, and what is expected of them.",
     )
     recipe_hash: Word | None = Field(default=None, description="Hash of the frozen recipe.")
     plan: PlanSummary | None = Field(default=None, description="What planning found.")

@@ -50,6 +50,9 @@ class PlanSummary(Part):
     files: int = Field(default=0, description="Files of the source.")
     bytes: int = Field(default=0, description="Size of the source in bytes.")
     model_revision: Word | None = Field(default=None, description="Commit that the model is pinned to.")
+    suffix_speculation: bool = Field(
+        default=False, description="Whether the worker's image has suffix speculation (arctic-inference)."
+    )
     source_revision: Word | None = Field(default=None, description="Commit that the source is pinned to.")
 
 

@@ -31,6 +31,8 @@ class Resolved:
     """`spec.engine` with the profile's values where it sets none. A worker needs to know no profiles."""
     profile: str
     """NAME/VARIANT, `baseline` for a model without a profile, or `none`."""
+    known_model: bool = True
+    """False if the model has no profile, and much is assumed."""
     gpu: str
     """Name of the GPU, or CPU."""
     tokens_per_second_per_gpu: int | None = None
@@ -91,6 +93,7 @@ def resolve(
     return Resolved(
         settings=filled.settings,
         profile=start.name,
+        known_model=choice.profile is not None,
         gpu=gpu.name,
         tokens_per_second_per_gpu=tokens,
         figure=figure,
