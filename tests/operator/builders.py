@@ -34,6 +34,7 @@ from rephrase_worker.spec import (
     Contract,
     Failure,
     FinalReport,
+    MixReport,
     PlanReport,
     PublishReport,
     Reason,
@@ -339,6 +340,19 @@ class World:
             "output_tokens": 3000,
         }
         return self.step_done(Step.FINALIZE, FinalReport(**(given | report))).run()
+
+    def mixed(self, shard: int, **report: Any) -> World:
+        """A pod has finished a shard of the mix; with figures it has found all shards finished."""
+        self.pod(
+            Step.MIX,
+            f"mix-{shard}",
+            index=shard,
+            phase="Succeeded",
+            exit_code=0,
+            ended=self.now,
+            termination=MixReport(shard=shard, complete=bool(report), **report).to_json(),
+        )
+        return self.job_says(Step.MIX, succeeded=self.jobs[Step.MIX].succeeded | Intervals([shard])).run()
 
     def published(self, **report: Any) -> World:
         """The publisher has put everything on the Hub."""

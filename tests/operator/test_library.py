@@ -65,6 +65,11 @@ def test_published_lengths_are_kept() -> None:
     assert means == {"faq": 437, "math": 291, "table": 273, "tutorial": 436}
 
 
+def test_published_shares_are_kept() -> None:
+    shares = {name: prompt.facts.mix_share for name, prompt in library().items() if prompt.facts.mix_share}
+    assert shares == {"faq": 0.6, "math": 0.8, "table": 0.7, "tutorial": 0.6}
+
+
 def test_all_prompts_with_the_document_first_begin_alike() -> None:
     templates = [prompt.template(Layout.DOCUMENT_FIRST) for prompt in library().values()]
     assert len({template.partition(PLACEHOLDER)[0] for template in templates}) == 1

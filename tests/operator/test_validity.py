@@ -72,6 +72,7 @@ CHANGES: dict[str, Any] = {
     "sampling": {"temperature": 0.5},
     "output": {"uri": "s3://other/out"},
     "sharding": {"documentsPerShard": 7},
+    "mix": {"source": {"uri": "s3://other/original"}},
     "publish": {"repository": "me/other"},
 }
 

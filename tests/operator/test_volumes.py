@@ -22,6 +22,7 @@ def pods_of(settings: Settings | None = None, **changes: Any) -> dict[str, dict[
         "plan": children.plan_job(job, spec, chosen),
         "generate": children.generate_job(job, spec, chosen, spec.engine.settings, shards=3, suspended=False),
         "finalize": children.finalize_job(job, spec, chosen),
+        "mix": children.mix_job(job, spec, chosen, shards=2),
     }
     return {step: made["spec"]["template"]["spec"] for step, made in jobs.items()}
 
@@ -58,6 +59,28 @@ def test_every_claim_is_mounted_once_where_it_is_needed() -> None:
     told = "team.out=/pvc/team.out,web=/pvc/web,models=/pvc/models"
     assert env(pods["plan"])["REPHRASE_CLAIMS"] == env(pods["generate"])["REPHRASE_CLAIMS"] == told
     assert env(pods["finalize"])["REPHRASE_CLAIMS"] == "team.out=/pvc/team.out"
+
+
+def test_original_data_and_tokenizer_are_where_a_mix_is_planned_and_made() -> None:
+    pods = pods_of(
+        source={"uri": "pvc://web/in"},
+        output={"uri": "pvc://out"},
+        model={"name": "pvc://models/tiny"},
+        mix={"source": {"uri": "pvc://clean/o"}},
+        worker={"modelCacheClaim": "cache"},
+    )
+    needed = {"/pvc/out": ("out", True), "/pvc/models": ("models", False), "/pvc/clean": ("clean", False)}
+    cached = {"/var/cache/huggingface": ("cache", True)}
+    assert mounts(pods["mix"]) == needed | cached
+    assert mounts(pods["plan"]) == needed | cached | {"/pvc/web": ("web", False)}
+    assert "/pvc/clean" not in mounts(pods["generate"])
+    assert mounts(pods["finalize"]) == {"/pvc/out": ("out", True)}
+
+
+def test_an_absolute_path_of_original_data_needs_the_installers_consent() -> None:
+    world = World(raw=spec_of(mix={"source": {"uri": "/data/original"}})).run()
+    assert world.reason(ConditionType.ACCEPTED) == f"False/{ConditionReason.LOCAL_PATH}"
+    assert "spec.mix.source.uri" in (world.status.message or "")
 
 
 def test_a_claim_that_several_things_lie_on_is_one_volume_and_can_be_written_if_one_of_them_is() -> None:

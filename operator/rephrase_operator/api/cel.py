@@ -118,6 +118,13 @@ CONTRACT_RULES: dict[type[Contract], tuple[Rule, ...]] = {
             ".revision",
         ),
     ),
+    spec.Mix: (
+        Rule(
+            "!has(self.share) || self.share.all(name, self.share[name] > 0.0 && self.share[name] < 1.0)",
+            f"every share {spec.NO_MIX}",
+            ".share",
+        ),
+    ),
     spec.Speculation: (
         Rule(
             "!has(self.promptLookupMax) || self.method == 'ngram'",

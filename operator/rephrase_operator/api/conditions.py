@@ -58,6 +58,9 @@ class ConditionReason(StrEnum):
     RESUMED = "Resumed"
     FINALIZING = "Finalizing"
     FINALIZE_FAILED = "FinalizeFailed"
+    MIXING = "Mixing"
+    MIX_FAILED = "MixFailed"
+    NOTHING_TO_MIX = "NothingToMix"
     PUBLISHING = "Publishing"
     PUBLISH_FAILED = "PublishFailed"
     SUCCEEDED = "Succeeded"
@@ -187,6 +190,26 @@ def workers_too_old(fields: Iterable[str], image: str) -> str:
         f"The job's worker image {image} is older than this operator and does not know {', '.join(fields)}: "
         "the setting is left out, the rest applies. A new job gets the operator's current image."
     )
+
+
+def nothing_to_mix(*, old_image: bool) -> str:
+    """Message of NothingToMix."""
+    if old_image:
+        return (
+            "The job's worker image is older than this operator and can't mix. The dataset is complete: mix "
+            "it with `rephrase mix`, or with a new job on a current image."
+        )
+    return "No output has any text, so there is nothing to mix; status.progress.errors counts the errors."
+
+
+def mix_kept(uri: str) -> str:
+    """What a message adds when mixing fails: nothing of the dataset is lost."""
+    return f"The dataset is complete at {uri}. Mend the cause, then mix it with `rephrase mix {uri}`."
+
+
+def mixed(share: float, asked: float, rows: int, short: str) -> str:
+    """What the job's last message says of its mix."""
+    return f"Mixed: {rows} rows, {share:.1%} of the tokens synthetic ({asked:.1%} asked for). {short}".strip()
 
 
 def dataset_kept(uri: str, repository: str) -> str:

@@ -31,8 +31,8 @@ NAME_LIMIT = 40
 class RephraseJobSpec(Spec):
     """What to rephrase, with what, and where to.
 
-    source, prompts, model, sampling, output, sharding and publish are the recipe. They can't change once
-    the job has started.
+    source, prompts, model, sampling, output, sharding, mix and publish are the recipe. They can't change
+    once the job has started.
     """
 
     rules = (
@@ -45,6 +45,17 @@ class RephraseJobSpec(Spec):
             "!has(self.engine.speculation) || self.sampling.minP == 0.0",
             "sampling.minP and engine.speculation exclude each other: vLLM refuses every request with both",
             ".engine.speculation",
+        ),
+        Rule(
+            "!has(self.mix) || !self.prompts.exists(prompt, prompt.name == 'mix')",
+            "a prompt can't be named mix in a job that mixes: the mix has the folder of this name",
+            ".prompts",
+        ),
+        Rule(
+            "!has(self.mix) || !has(self.mix.share) || "
+            "self.mix.share.all(name, self.prompts.exists(prompt, prompt.name == name))",
+            "mix.share has a name that none of the prompts has",
+            ".mix.share",
         ),
     )
 
@@ -83,6 +94,11 @@ class RephraseJobSpec(Spec):
     failure_policy: FailurePolicy = Field(
         default=FailurePolicy(), description="When to give up on a shard, and on the job."
     )
+    mix: spec.Mix | None = Field(
+        default=None,
+        description="Mixes the finished outputs with original data, into OUTPUT/mix: outputs alone train "
+        "worse than a mix. Unset: they are not mixed.",
+    )
     publish: spec.Publish | None = Field(
         default=None,
         description="Puts the finished dataset on the Hugging Face Hub. Unset: it stays where it is.",
@@ -96,7 +112,7 @@ class RephraseJobSpec(Spec):
     )
 
 
-RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding", "publish")
+RECIPE_FIELDS = ("source", "prompts", "model", "sampling", "output", "sharding", "mix", "publish")
 
 
 def _frozen(name: str) -> Rule:

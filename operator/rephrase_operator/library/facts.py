@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage
+from rephrase_worker.spec import ExpectedTokens, Share, StructureName, SystemMessage
 
 FENCE = "---"
 """The line above and below the front matter."""
@@ -48,6 +48,9 @@ class Facts(_Strict):
     """The structure checker that tells whether an output has the form that is asked for."""
     expected_tokens: ExpectedTokens | None = None
     """Mean length of an output in tokens."""
+    mix_share: Share | None = None
+    """Best share of the outputs, in tokens, in a mix with original data; None where nobody has measured it.
+    """
     sampling: SuggestedSampling = SuggestedSampling()
     version: int | None = Field(default=None, ge=1)
     """Counts the wordings."""

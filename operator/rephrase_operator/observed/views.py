@@ -40,6 +40,7 @@ class Step(StrEnum):
     PLAN = "plan"
     GENERATE = "generate"
     FINALIZE = "finalize"
+    MIX = "mix"
     PUBLISH = "publish"
 
 

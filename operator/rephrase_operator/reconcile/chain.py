@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rephrase_operator.api import RephraseJobSpec
+from rephrase_operator.api import RephraseJobSpec, conditions
 from rephrase_operator.api.status import RephraseJobStatus
 from rephrase_operator.reconcile.draft import Draft
 from rephrase_operator.reconcile.finalize import finalize
 from rephrase_operator.reconcile.generate import generate
+from rephrase_operator.reconcile.mix import mix
 from rephrase_operator.reconcile.plan import plan
 from rephrase_operator.reconcile.publish import publish
 
@@ -29,10 +30,15 @@ class _Link:
     """Brings it forward by one pass. When it ends, it puts its result into the status or fails the job."""
 
 
+def _is_mixed(status: RephraseJobStatus) -> bool:
+    return status.mix is not None and status.mix.complete
+
+
 _CHAIN = (
     _Link(lambda _, status: status.plan is not None, plan),
     _Link(lambda _, status: status.generated, generate),
     _Link(lambda _, status: status.dataset is not None, finalize),
+    _Link(lambda spec, status: spec.mix is None or _is_mixed(status), mix),
     _Link(lambda spec, status: spec.publish is None or status.published is not None, publish),
 )
 
@@ -54,4 +60,9 @@ def advance(draft: Draft) -> None:
 def _conclusion(status: RephraseJobStatus) -> str:
     found = status.dataset
     assert found is not None
-    return f"{found.documents} documents, {found.samples_text} texts, {found.samples_error} errors."
+    counted = f"{found.documents} documents, {found.samples_text} texts, {found.samples_error} errors."
+    mixed = status.mix
+    if mixed is None or mixed.share_reached is None or mixed.share_asked is None:
+        return counted
+    of_mix = conditions.mixed(mixed.share_reached, mixed.share_asked, mixed.rows, mixed.short or "")
+    return f"{counted} {of_mix}"

@@ -44,8 +44,8 @@ _COMMIT_SECONDS = 10
 """Seconds of the pod's grace period that are left for the last commit, after the requests in flight."""
 
 _STEP_ATTEMPTS = 4
-"""Attempts at planning and finalizing. Neither needs a GPU. A permanent failure has an exit code that says
-so.
+"""Attempts at a step other than generating. None of them needs a GPU. A permanent failure has an exit code
+that says so.
 """
 
 
@@ -85,6 +85,7 @@ def recipe_of(
         sharding=spec.sharding,
         parallelism=max(1, spec.parallelism),
         tokens_per_second_per_gpu=engine.tokens_per_second_per_gpu if engine else None,
+        mix=spec.mix,
         publish=spec.publish,
     )
 
@@ -107,6 +108,33 @@ def plan_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> d
 def finalize_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:
     """The Job that adds everything up."""
     return _single(job, spec, settings, Step.FINALIZE)
+
+
+def mix_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings, *, shards: int) -> dict[str, Any]:
+    """The Indexed Job that mixes: index i is shard i. One shard that can't be made fails it.
+
+    Mixing needs no GPU and starts a shard again without loss, so Kubernetes' own count of attempts will do.
+    """
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(job, child_name(job.name, Step.MIX), Step.MIX),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": shards,
+            "parallelism": mix_parallelism(spec, shards),
+            "backoffLimitPerIndex": _STEP_ATTEMPTS - 1,
+            "maxFailedIndexes": 0,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": _failure_policy(data="FailIndex"),
+            "template": _pod(job, spec, settings, Step.MIX),
+        },
+    }
+
+
+def mix_parallelism(spec: api.RephraseJobSpec, shards: int) -> int:
+    """Pods that mix at a time: as many as the job has workers, but never none."""
+    return max(1, min(spec.parallelism, shards))
 
 
 def publish_job(job: JobObject, spec: api.RephraseJobSpec, settings: Settings) -> dict[str, Any]:

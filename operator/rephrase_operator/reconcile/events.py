@@ -20,6 +20,7 @@ _PHASE_EVENTS = {
     Phase.RUNNING: ConditionReason.RUNNING,
     Phase.SUSPENDED: ConditionReason.SUSPENDED,
     Phase.FINALIZING: ConditionReason.FINALIZING,
+    Phase.MIXING: ConditionReason.MIXING,
     Phase.PUBLISHING: ConditionReason.PUBLISHING,
     Phase.SUCCEEDED: ConditionReason.SUCCEEDED,
 }

@@ -97,6 +97,7 @@ def _prompt(
         system=choice.system or facts.system,
         structure=wanted,
         expected_tokens=choice.expected_tokens or facts.expected_tokens,
+        mix_share=facts.mix_share,
     )
 
 

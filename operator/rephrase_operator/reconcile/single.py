@@ -1,4 +1,4 @@
-"""A step of one pod, such as planning or finalizing: it runs until its pod leaves a report.
+"""A step that ends with one report, such as planning or finalizing: it runs until a pod leaves it.
 
 It can run again at any time, because every such step is idempotent.
 """
@@ -26,7 +26,7 @@ WAIT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class SingleStep:
-    """What is particular to a step of one pod."""
+    """What is particular to such a step."""
 
     step: Step
     report: type[Report]
@@ -37,23 +37,30 @@ class SingleStep:
     """Reason to give if its pods left none."""
     kept: str = ""
     """What its failure leaves behind, and how to go on: added to the message."""
+    progress: str = ""
+    """How far it is, for the message."""
+    final: Callable[[Any], bool] = lambda _: True
+    """Whether a report ends the step. The step can be an Indexed Job, if one of its pods reports for all."""
 
 
 def run(draft: Draft, this: SingleStep) -> Any:
     """Run the step until it reports; None while there is no report."""
     child, pods = draft.seen.jobs.get(this.step), draft.seen.of(this.step, draft.job.uid)
     done = (read_report(this.report, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
-    report = next((found for found in done if found is not None), None)
+    report = next((found for found in done if found is not None and this.final(found)), None)
     if report is not None:
         draft.set(nothing_runs_since=None)
         return report
     failed = [pod for pod in pods if pod.counts_as_failure]
     if not _align(draft, this, child, failed):
         return None
-    message = f"{this.phase.value}."
+    doing = f"{this.phase.value}: {this.progress}" if this.progress else this.phase.value
+    message = f"{doing}."
     if failed:
         last = ": ".join(explain(failed[-1]))
-        message = f"{this.phase.value}, attempt {len(failed) + 1}. The last one failed: {last}"
+        # Of several pods none is the second attempt of another.
+        attempt = "" if this.progress else f", attempt {len(failed) + 1}"
+        message = f"{doing}{attempt}. The last one failed: {last}"
     _tell(draft, this, child, pods, message)
     return None
 

@@ -21,6 +21,10 @@ WORKER_GROUP = 10001
 """Group of the worker images' user. A new volume belongs to root until the kubelet gives it this group."""
 
 
+_WITH_MODEL = (Step.PLAN, Step.GENERATE, Step.MIX)
+"""Steps that need the model, or its tokenizer alone."""
+
+
 @dataclass
 class Storage:
     """Parts of a pod's manifest."""
@@ -51,7 +55,7 @@ def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:
     if claims:
         folders = {claim: f"{CLAIMS_FOLDER}/{claim}" for claim in claims}
         found.env.append({"name": CLAIMS_VARIABLE, "value": claims_value(folders)})
-    if step in (Step.PLAN, Step.GENERATE):
+    if step in _WITH_MODEL:
         cache = spec.worker.model_cache_claim
         if cache:
             found.mounts.append({"name": claim_volume(cache), "mountPath": CACHE_FOLDER})
@@ -68,6 +72,8 @@ def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:
 def local_paths(spec: api.RephraseJobSpec) -> list[str]:
     """Fields of the spec that name a path on the pod's own disk, which is gone with the pod."""
     uris = {"spec.source.uri": spec.source.uri, "spec.output.uri": spec.output.uri}
+    if spec.mix is not None:
+        uris["spec.mix.source.uri"] = spec.mix.source.uri
     return [name for name, uri in uris.items() if uri.startswith("/")]
 
 
@@ -76,8 +82,14 @@ def _claims(spec: api.RephraseJobSpec, step: Step) -> dict[str, bool]:
     claims: dict[str, bool] = {}
     if (output := claim_of(spec.output.uri)) is not None:
         claims[output] = True
+    needed = []
     if step in (Step.PLAN, Step.GENERATE):
-        for claim in (claim_of(spec.source.uri), claim_of(spec.model.name)):
-            if claim is not None:
-                claims.setdefault(claim, False)
+        needed.append(spec.source.uri)
+    if step in _WITH_MODEL:
+        needed.append(spec.model.name)
+    if step in (Step.PLAN, Step.MIX) and spec.mix is not None:
+        needed.append(spec.mix.source.uri)
+    for claim in map(claim_of, needed):
+        if claim is not None:
+            claims.setdefault(claim, False)
     return claims

@@ -106,7 +106,10 @@ def report_of(shard: int, account: MixAccount | None) -> MixReport:
         original_tokens=account.original.tokens,
         share_asked=round(account.share_asked, 4),
         share_reached=round(account.share_reached, 4),
-        shares={name: round(prompt.share_reached, 4) for name, prompt in account.prompts.items()},
+        shares={
+            name: (round(prompt.share_asked, 4), round(prompt.share_reached, 4))
+            for name, prompt in account.prompts.items()
+        },
         short=account.short,
     )
 

@@ -23,7 +23,7 @@ _THREADS = 16
 
 
 def order_of(recipe: Recipe, mix: Mix, model_revision: str | None) -> MixOrder:
-    """The order to mix a recipe's dataset. Prompts without a share get the default.
+    """The order to mix a recipe's dataset. A prompt without a share in `mix` gets its own, or the default.
 
     Raises WorkerError(INVALID_RECIPE) when a share names a prompt that the dataset does not have.
     """
@@ -34,7 +34,8 @@ def order_of(recipe: Recipe, mix: Mix, model_revision: str | None) -> MixOrder:
             f"mix.share names {', '.join(unknown)}, and the dataset has the prompts {', '.join(names)}. "
             "Correct the name, or leave the share out.",
         )
-    shares = {name: mix.share.get(name, DEFAULT_SHARE) for name in sorted(names)}
+    defaults = {prompt.name: prompt.mix_share or DEFAULT_SHARE for prompt in recipe.prompts}
+    shares = {name: mix.share.get(name, defaults[name]) for name in sorted(names)}
     simulated = recipe.model.name == SIMULATED_MODEL
     return MixOrder(
         dataset=recipe.output.uri,

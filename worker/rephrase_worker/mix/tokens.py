@@ -66,4 +66,4 @@ def counter_of(tokenizer: Model | None, environment: Mapping[str, str] = os.envi
     """The counter that a mix was ordered with. Raises WorkerError(MODEL_NOT_FOUND)."""
     if tokenizer is None:
         return WordCounter()
-    return ModelCounter(str(delivery.pin(tokenizer, environment).folder), tokenizer.name)
+    return ModelCounter(str(delivery.small_files(tokenizer, environment)), tokenizer.name)

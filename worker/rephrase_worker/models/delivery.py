@@ -71,6 +71,19 @@ def pin(model: Model, environment: Mapping[str, str]) -> PinnedModel:
     return PinnedModel(folder, commit)
 
 
+def small_files(model: Model, environment: Mapping[str, str]) -> Path:
+    """The folder with configuration and tokenizer of a pinned model.
+
+    In a cache that planning has filled the Hub is not asked: nodes that share one need no way to it. Raises
+    WorkerError(MODEL_NOT_FOUND).
+    """
+    if shared_cache(environment) and _folder_of(model, environment) is None:
+        repository, revision = _repository(model)
+        if revision is not None and (folder := _cached(repository, revision)) is not None:
+            return folder
+    return pin(model, environment).folder
+
+
 def fetch(
     model: Model, commit: str | None, environment: Mapping[str, str], *, local_only: bool = False
 ) -> Path:

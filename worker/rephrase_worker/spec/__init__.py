@@ -35,6 +35,7 @@ from rephrase_worker.spec.mix import (
     NO_MIX,
     Mix,
     MixReport,
+    Share,
 )
 from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.recipe import (
@@ -99,6 +100,7 @@ __all__ = [
     "Sampling",
     "ShardReport",
     "Sharding",
+    "Share",
     "Since",
     "Source",
     "Speculation",

@@ -44,7 +44,7 @@ class Mix(Contract):
         default_factory=dict,
         max_length=32,
         description="By prompt: share of its outputs in the tokens that they make up together with the "
-        "original data added for them. Unset: what the library says for the prompt, else 0.5.",
+        "original data added for them. Unset: what the prompt's front matter says, else 0.5.",
     )
     tokens: int | None = Field(
         default=None,
@@ -94,8 +94,8 @@ class MixReport(Contract):
     share_asked: float = 0.0
     """Of the outputs in all tokens: what the shares of the prompts come to together."""
     share_reached: float = 0.0
-    shares: dict[str, float] = Field(default_factory=dict)
-    """The same by prompt, reached."""
+    shares: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """The same by prompt: asked for and reached. The last ones are left out where they are very many."""
     short: str = ""
     """Why the mix is smaller than asked for; empty if it is not."""
     failure: Failure | None = None

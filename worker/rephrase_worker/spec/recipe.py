@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rephrase_worker.spec.contract import Contract, Since, Text, Uri
-from rephrase_worker.spec.mix import MIX_FOLDER, Mix
+from rephrase_worker.spec.mix import MIX_FOLDER, Mix, Share
 from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.source import Source
 
@@ -33,6 +33,8 @@ class Prompt(Contract):
     """The structure checker that tells whether an output has the form that the prompt asks for."""
     expected_tokens: Annotated[ExpectedTokens | None, Since(2)] = None
     """Mean length of an output in tokens, as far as it is known before the first one."""
+    mix_share: Annotated[Share | None, Since(2)] = None
+    """Share of the outputs in a mix that says nothing else about this prompt."""
 
     @property
     def hash(self) -> str:
@@ -149,7 +151,7 @@ class Recipe(Contract):
     )
     publish: Annotated[Publish | None, Since(2)] = None
     mix: Annotated[Mix | None, Since(2)] = None
-    """None: the outputs are not mixed. A prompt without a share has the default one."""
+    """None: the outputs are not mixed."""
 
     @model_validator(mode="after")
     def _has_room_for_the_mix(self) -> Recipe:
@@ -161,12 +163,16 @@ class Recipe(Contract):
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON of all that decides about the dataset.
 
-        The job's name does not, nor does a guess at an output's length: the library may correct it without
-        making the job that wrote a destination a stranger there.
+        The job's name does not, nor does a guess at an output's length or a share to mix it with: the library
+        may correct them without making the job that wrote a destination a stranger there.
         """
-        guesses = [("prompts", position, "expected_tokens") for position in range(len(self.prompts))]
+        advice = [
+            ("prompts", position, name)
+            for position in range(len(self.prompts))
+            for name in ("expected_tokens", "mix_share")
+        ]
         apart = [(name,) for name in APART_FROM_SAMPLES]
-        return hashlib.sha256(self.canonical(*apart, *guesses).encode()).hexdigest()[:16]
+        return hashlib.sha256(self.canonical(*apart, *advice).encode()).hexdigest()[:16]
 
     @property
     def samples_per_document(self) -> int:

@@ -10,6 +10,7 @@ from rephrase_operator.api.status.job import (
     RephraseJobStatus,
     parse_status,
 )
+from rephrase_operator.api.status.mix import MixedPrompt, MixStatus
 from rephrase_operator.api.status.part import (
     Condition,
     Message,
@@ -47,6 +48,8 @@ __all__ = [
     "FinishedShards",
     "Generating",
     "Message",
+    "MixStatus",
+    "MixedPrompt",
     "Part",
     "Phase",
     "PlanSummary",

@@ -16,3 +16,4 @@ class DatasetSummary(Part):
     samples_error: int = Field(default=0, description="Outputs that are an error instead.")
     samples_missing: int = Field(default=0, description="Outputs that failed shards did not make.")
     output_tokens: int = Field(default=0, description="Tokens written by the model.")
+    mix_shards: int = Field(default=0, description="Files that the mix will have.")

@@ -11,6 +11,7 @@ from pydantic import Field
 from rephrase_operator.api.bounds import bounded
 from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.engine import EngineStatus
+from rephrase_operator.api.status.mix import MixStatus
 from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most
 from rephrase_operator.api.status.progress import (
     FAILURES_LIMIT,
@@ -68,6 +69,7 @@ class RephraseJobStatus(Part):
     )
     generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
     dataset: DatasetSummary | None = Field(default=None, description="What finalizing added up.")
+    mix: MixStatus | None = Field(default=None, description="How far mixing is, and what it came to.")
     published: Published | None = Field(default=None, description="What publishing put on the Hub.")
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."

@@ -27,6 +27,7 @@ class Phase(StrEnum):
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     FINALIZING = "Finalizing"
+    MIXING = "Mixing"
     PUBLISHING = "Publishing"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
