@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from rephrase_worker import cli, layout
-from rephrase_worker.mix.freeze import claim, order_of
+from rephrase_worker.mix.freeze import order_of, refuse_foreign
 from rephrase_worker.mix.run import mix_shard
 from rephrase_worker.planner import planner
 from rephrase_worker.spec import ExitCode, Mix, Reason, Recipe, Source, WorkerError
@@ -142,7 +142,7 @@ def test_a_mix_of_other_settings_at_the_same_place_is_not_overwritten(tmp_path: 
     assert recipe.mix is not None
     other = order_of(recipe, recipe.mix.model_copy(update={"seed": 4, "tokens": 9}), None)
     with pytest.raises(WorkerError, match=r"holds another mix, of .*out: tokens, seed differ") as caught:
-        claim(Store(recipe.output.uri), other)
+        refuse_foreign(Store(recipe.output.uri), other)
     assert (caught.value.failure.reason, caught.value.exit_code) == (Reason.OUTPUT_IN_USE, ExitCode.CONFIG)
 
 

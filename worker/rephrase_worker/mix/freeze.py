@@ -45,15 +45,16 @@ def order_of(recipe: Recipe, mix: Mix, model_revision: str | None) -> MixOrder:
     )
 
 
-def claim(store: Store, order: MixOrder) -> None:
-    """Makes the place of the mix this order's own. Raises WorkerError(OUTPUT_IN_USE)."""
-    if not store.exists(layout.MIX_ORDER) and (there := store.list(MIX_FOLDER)):
-        raise WorkerError(
-            Reason.OUTPUT_IN_USE,
-            f"{store.uri} holds {there[0]}, and no {layout.MIX_ORDER} that says what made it. Choose another "
-            "output, or remove what lies there.",
-        )
-    store.create(layout.MIX_ORDER, order.to_json().encode())
+def refuse_foreign(store: Store, order: MixOrder) -> None:
+    """Raises WorkerError(OUTPUT_IN_USE) when another mix, or something else, is where this one would be."""
+    if not store.exists(layout.MIX_ORDER):
+        if there := store.list(MIX_FOLDER):
+            raise WorkerError(
+                Reason.OUTPUT_IN_USE,
+                f"{store.uri} holds {there[0]}, and no {layout.MIX_ORDER} that says what made it. Choose "
+                "another output, or remove what lies there.",
+            )
+        return
     found = read_mix_order(store)
     if found.hash == order.hash:
         return
@@ -75,7 +76,9 @@ def freeze(
     `finished` are the manifests of the dataset's shards, `missing` the samples by prompt of the others.
     Raises WorkerError: OUTPUT_IN_USE, PLAN_MISSING.
     """
-    claim(store, order)
+    refuse_foreign(store, order)
+    store.create(layout.MIX_ORDER, order.to_json().encode())
+    refuse_foreign(store, order)  # Another order may have come first.
     if not store.exists(layout.MIX_PLAN):
         _freeze(store, order, finished, missing)
     return read_mix_plan(store)
