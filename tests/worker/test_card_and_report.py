@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,10 +12,19 @@ from huggingface_hub import DatasetCard
 
 from rephrase_worker.finalizer import figures
 from rephrase_worker.finalizer.card import card
+from rephrase_worker.finalizer.examples import Example
+from rephrase_worker.finalizer.findings import Findings
 from rephrase_worker.finalizer.report import report
 from rephrase_worker.manifests import Account, PromptTotals
+from rephrase_worker.mixes import MixAccount, OriginalMix
+from rephrase_worker.pace import Pace, PaceSums
 from rephrase_worker.plan import Plan
+from rephrase_worker.quality.measure import Measure, Measured
+from rephrase_worker.quality.report import QualityReport
+from rephrase_worker.quality.report import report as quality_report
+from rephrase_worker.samples import SCHEMA
 from rephrase_worker.spec import Model, Recipe
+from rephrase_worker.timeline import CommitNote, Worker, timeline
 from tests.worker.builders import make_recipe
 
 PLAN = Plan(recipe_hash="hash", shards=4, documents=40, documents_exact=True, files=1, bytes=1)
@@ -111,12 +121,16 @@ class Page(HTMLParser):
         self.classes: list[str] = []
         self.attributes: set[str] = set()
         self.texts: list[str] = []
+        self.roles: list[str | None] = []
+        self.labels: list[str | None] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.roles += [value for name, value in attrs if name == "role"]
+        self.labels += [value for name, value in attrs if name == "aria-label"]
         self.classes += [value or "" for name, value in attrs if name == "class"]
 
     def handle_data(self, data: str) -> None:
@@ -133,8 +147,8 @@ def test_the_report_shows_every_figure_of_every_prompt() -> None:
     page = Page(report(make_recipe("/in", "/out", prompts=names), PLAN, of))
     for row in figures.table(of):
         assert set(row) <= set(page.texts)
-    assert page.classes.count("missing") == 18 + 1, "a part of each bar, and the legend"
-    assert page.classes.count("empty") == page.classes.count("error") == 17 + 1
+    assert page.classes.count("missing") == 2 * 18, "a part of each bar, and its number"
+    assert page.classes.count("empty") == page.classes.count("error") == 2 * 17
     assert page.texts.count("engine_error") == 17
     assert page.tags.count("details") == 18
 
@@ -206,12 +220,15 @@ def test_the_card_is_one_that_the_hub_reads() -> None:
     assert metadata == {
         "size_categories": ["n<1K"],
         "pretty_name": "job",
-        "tags": ["synthetic", "rephrased"],
+        "license": "unknown",
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "rephrased", "rephrase-operator"],
         "configs": [
             {"config_name": name, "data_files": f"{name}/*.parquet"} for name in ("faq", "null", "1e3", "yes")
         ],
     }
-    assert 'load_dataset("<this folder>", "faq")' in content
+    assert 'load_dataset("<this folder>", "faq", split="train")' in content
+    assert "# To fill in before you publish: `license`" in content
 
 
 @pytest.mark.parametrize(
@@ -236,6 +253,142 @@ def test_nothing_finished_is_a_card_without_configurations() -> None:
     assert "configs" not in metadata
     assert "size_categories" not in metadata
     assert "load_dataset(" not in content
+
+
+def example(text: str, **change: Any) -> Example:
+    figures_ = {"id": "id", "source_file": "a.parquet", "source_position": 7, "left_out": 0}
+    return Example(text=text, **(figures_ | {"output_tokens": 5, "finish_reason": "stop"} | change))
+
+
+def pace_of(shards: int, *, workers: str = "pod-{}", node: str = "node-{}") -> Pace | None:
+    sums = PaceSums()
+    for shard in range(shards):
+        worker = Worker(name=workers.format(shard), node=node.format(shard % 90), gpus=1)
+        sums.add(
+            timeline(
+                CommitNote(
+                    worker=worker,
+                    at=1_800_000_000_000 + (shard // 100) * 3_600_000 + minute * 60_000,
+                    engine=60_000,
+                    samples=10,
+                    output_tokens=500_000 + shard,
+                    prompt_tokens=10,
+                )
+                for minute in range(60)
+            )
+        )
+    return sums.pace()
+
+
+def quality_of(recipe: Recipe, texts: Sequence[str], *, structure: str | None = None) -> QualityReport:
+    counts = {
+        prompt.name: Measure(prompt.model_copy(update={"structure": structure}))(
+            [Measured(text=text, prompt_tokens=9, output_tokens=5) for text in texts]
+        )
+        for prompt in recipe.prompts
+    }
+    return quality_report(recipe, counts, shards=1, uncounted_shards=2)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_and_names_of_findings_change_nothing(text: str) -> None:
+    recipe, of = make_recipe("/in", "/out"), account(faq=totals(text=40))
+
+    def braced(content: str) -> str:
+        return content.replace("{", "{{").replace("}", "}}")
+
+    def shown(content: str) -> str:
+        findings = Findings(
+            pace=pace_of(3, workers=braced(content) + "{}", node=braced(content)),
+            quality=quality_of(recipe, [content] * 3),
+            examples={"faq": [example(content, id=content, source_file=content)]},
+        )
+        return report(recipe, PLAN, of, findings)
+
+    plain, page = Page(shown("harmless")), Page(shown(text))
+    assert page.tags == plain.tags
+    assert page.attributes == plain.attributes
+
+
+def test_the_report_draws_speed_lengths_and_openings_with_their_words() -> None:
+    recipe = make_recipe("/in", "/out", prompts=("faq", "math"))
+    of = account(faq=totals(text=40), math=totals(text=40))
+    findings = Findings(
+        pace=pace_of(3),
+        quality=quality_of(recipe, ["Here is the answer. It is 4."] * 3 + ["Tides rise."]),
+        examples={"faq": [example("A whole answer."), example("A long one", left_out=1234)], "math": []},
+    )
+    html = report(recipe, PLAN, of, findings)
+    page = Page(html)
+    assert page.tags.count("svg") == 2 + 4, "throughput and engines; two lengths a prompt"
+    assert page.roles.count("img") == page.tags.count("svg") == page.tags.count("figcaption")
+    for words in ("Output tokens per second", "Engines running", "faq: output tokens", "math: input tokens"):
+        assert words in page.labels
+        assert words in page.texts
+    assert "Here is the answer." in page.texts
+    assert "A whole answer." in page.texts
+    assert any("1,234 more characters" in text for text in page.texts)
+    assert any("2 of 3 finished shards were made by a version" in text for text in page.texts)
+    assert "script" not in page.tags
+    assert "http" not in html, "nothing is fetched"
+
+
+def test_a_report_over_a_million_samples_is_small() -> None:
+    names = [f"prompt-{number}" for number in range(18)]
+    recipe = make_recipe("/in", "/out", prompts=names)
+    of = account(**{name: totals(text=10**9, error=10**6) for name in names})
+    findings = Findings(
+        pace=pace_of(1500),
+        quality=quality_of(recipe, [f"Opening number {number}." for number in range(100)]),
+        examples={name: [example("x" * 2000)] * 3 for name in names},
+    )
+    html = report(recipe, PLAN, of, findings)
+    assert len(html) < 600_000
+    assert "1,500 workers" in html
+
+
+def test_a_report_over_no_sample_says_so() -> None:
+    of = account(faq=PromptTotals(planned=0))
+    recipe = make_recipe("/in", "/out")
+    findings = Findings(quality=quality_of(recipe, []), examples={"faq": []})
+    page = Page(report(recipe, PLAN, of, findings))
+    assert "Complete: every one of 0 planned samples is there." in page.texts
+    assert "Speed and cost" not in page.texts
+    assert "Examples" not in page.texts
+    assert "svg" not in page.tags
+
+
+def test_the_card_names_columns_and_sizes_of_what_is_counted() -> None:
+    recipe = make_recipe("hf://datasets/owner/name/data", "/out", prompts=("faq", "math"))
+    of = account(faq=totals(text=30, error=3), math=totals(text=33))
+    of = of.model_copy(update={"unfinished_files": 1, "unfinished_file_numbers": {"math": "3"}})
+    quality = quality_of(recipe, ["The cat and the dog were in the house of the man."] * 9)
+    data = DatasetCard(card(recipe, PLAN, of, Findings(schema=SCHEMA, quality=quality, mix=MIX))).data
+    faq, math, mix = data.get("dataset_info")
+    assert [column["name"] for column in faq["features"]] == SCHEMA.names
+    assert faq["splits"] == [{"name": "train", "num_bytes": 0, "num_examples": 33}]
+    assert faq["download_size"] == 3300
+    assert "splits" not in math, "files of an unfinished shard would be loaded too"
+    assert mix["config_name"] == "mix"
+    assert data.get("configs")[2] == {"config_name": "mix", "data_files": "mix/*.parquet"}
+    assert data.get("source_datasets") == ["owner/name"]
+    assert data.get("language") == ["en"]
+
+
+MIX = MixAccount(
+    order_hash="hash",
+    seed=0,
+    shards=1,
+    bytes=1,
+    rows=10,
+    tokens=100,
+    share_asked=0.6,
+    share_reached=0.59,
+    most_repetitions=1,
+    short="",
+    prompts={},
+    original=OriginalMix(documents=1, documents_exact=True),
+)
 
 
 def test_both_are_the_same_bytes_every_time() -> None:

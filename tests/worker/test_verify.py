@@ -250,7 +250,7 @@ def test_a_checksum_gives_every_change_away(dataset: Dataset, name: str) -> None
 def test_a_text_that_was_changed_is_found_when_every_byte_is_read(dataset: Dataset) -> None:
     dataset.rewrite(FILE, with_column("text", first_is("something else")))
     assert dataset.verify().outcome is Outcome.COMPLETE
-    assert found(dataset.verify(Depth.CONTENT)) == [(FaultKind.FILE_DAMAGED, FILE)]
+    assert (FaultKind.FILE_DAMAGED, FILE) in found(dataset.verify(Depth.CONTENT))
 
 
 def test_an_empty_text_that_is_not_counted_is_found_when_texts_are_read(dataset: Dataset) -> None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from rephrase_worker import layout
 from rephrase_worker.manifests import Account, Manifest
-from rephrase_worker.mixes import MixListing, MixManifest, MixOrder, MixPlan, MixShardPlan
+from rephrase_worker.mixes import MixAccount, MixListing, MixManifest, MixOrder, MixPlan, MixShardPlan
+from rephrase_worker.pace import Pace
 from rephrase_worker.plan import Plan, ShardPlan, SourceListing
 from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
@@ -66,6 +67,16 @@ def read_account(store: Store) -> Account:
     return _parse(store, layout.ACCOUNT, store.read(layout.ACCOUNT), Account, Reason.ACCOUNT_MISMATCH)
 
 
+def read_pace(store: Store) -> Pace | None:
+    """How fast the dataset was made, if that is known. Raises WorkerError when the file is damaged."""
+    return _optional(store, layout.PACE, Pace)
+
+
+def read_mix_account(store: Store) -> MixAccount | None:
+    """The account of the mix, if it is finished. Raises WorkerError when the file is damaged."""
+    return _optional(store, layout.MIX_ACCOUNT, MixAccount)
+
+
 def read_mix_order(store: Store) -> MixOrder:
     """What the mix is made from. Raises WorkerError(PLAN_MISSING) when there is no mix."""
     return _read(store, layout.MIX_ORDER, MixOrder, "order of a mix", "finalize")
@@ -90,6 +101,14 @@ def read_mix_shard(store: Store, number: int) -> MixShardPlan:
 def read_mix_manifest(store: Store, path: str) -> MixManifest:
     """The manifest of a shard of the mix. Raises FileNotFoundError, and WorkerError(ACCOUNT_MISMATCH)."""
     return _parse(store, path, store.read(path), MixManifest, Reason.ACCOUNT_MISMATCH)
+
+
+def _optional(store: Store, path: str, kind: type[C]) -> C | None:
+    try:
+        content = store.read(path)
+    except FileNotFoundError:
+        return None
+    return _parse(store, path, content, kind, Reason.ACCOUNT_MISMATCH)
 
 
 def _read(store: Store, path: str, kind: type[C], what: str, made_by: str = "plan") -> C:

@@ -168,7 +168,12 @@ def _mix(arguments: argparse.Namespace) -> Outcome:
 
     store = Store(recipe.output.uri, patience=Patience(MonotonicClock()))
     read_plan_of(store, recipe)
-    return report_of(shard, mix_shard(store, shard)), ExitCode.OK
+    account = mix_shard(store, shard)
+    if account is not None:
+        from rephrase_worker.finalizer import describe
+
+        describe(store, recipe)
+    return report_of(shard, account), ExitCode.OK
 
 
 def _generate(arguments: argparse.Namespace) -> Outcome:

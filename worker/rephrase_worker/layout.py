@@ -36,6 +36,7 @@ MIX_ACCOUNT = f"{MIX}/account.json"
 SEGMENTS = f"{BOOKKEEPING}/segments"
 MANIFESTS = f"{BOOKKEEPING}/manifests"
 ACCOUNT = f"{BOOKKEEPING}/account.json"
+PACE = f"{BOOKKEEPING}/pace.json"
 REPORT = f"{BOOKKEEPING}/report.html"
 CARD = "README.md"
 

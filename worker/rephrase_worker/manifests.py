@@ -27,6 +27,8 @@ class PromptAccount(Contract):
     finish_reasons: dict[str, int] = Field(default_factory=dict)
     bytes: int = 0
     """Size of the final files."""
+    memory_bytes: int = 0
+    """Size of their rows in memory, in Arrow's format: what the Hub calls `num_bytes`."""
 
 
 class Manifest(Contract):
@@ -107,4 +109,5 @@ _COUNTS = (
     "output_tokens",
     "truncated",
     "bytes",
+    "memory_bytes",
 )

@@ -68,7 +68,7 @@ class Timeline(Contract):
 
 def timeline(notes: Iterable[CommitNote]) -> Timeline:
     """The notes of a shard as at most `POINTS` points: neighbours of one worker are added up where needed."""
-    ordered = sorted(notes, key=lambda note: (note.at, note.worker.name, note.to_json()))
+    ordered = sorted(notes, key=_order)
     workers = list(dict.fromkeys(note.worker for note in ordered))
     numbers = {worker: min(number, WORKERS - 1) for number, worker in enumerate(workers)}
     each: list[list[Point]] = [[] for _ in workers[:WORKERS]]
@@ -96,6 +96,13 @@ def timeline(notes: Iterable[CommitNote]) -> Timeline:
     return Timeline(
         workers=workers[:WORKERS], points=sorted(points, key=lambda point: (point.at, point.worker))
     )
+
+
+def _order(note: CommitNote) -> tuple[object, ...]:
+    """By time; what follows makes the order the same whichever way the notes come."""
+    worker = note.worker
+    figures = (note.engine, note.startup, note.samples, note.output_tokens, note.prompt_tokens)
+    return note.at, worker.name, worker.node, worker.gpus, *figures
 
 
 def _sum(points: list[Point]) -> Point:

@@ -8,6 +8,7 @@ from typing import Literal
 from rephrase_worker import layout, manifests
 from rephrase_worker.intervals import shortened
 from rephrase_worker.manifests import Account, PromptTotals
+from rephrase_worker.mixes import MixAccount
 from rephrase_worker.plan import Plan
 from rephrase_worker.source import names
 from rephrase_worker.spec import Recipe
@@ -123,6 +124,20 @@ def recipe_facts(recipe: Recipe, plan: Plan) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
+def mix_facts(mix: MixAccount) -> list[tuple[str, str]]:
+    """Names and values of the mix."""
+    facts = [
+        ("Rows", number(mix.rows)),
+        ("Tokens", number(mix.tokens)),
+        ("Share of outputs", f"{mix.share_reached:.1%} of the tokens, {mix.share_asked:.1%} asked for"),
+        ("Original documents", number(mix.original.used)),
+        ("Seed", str(mix.seed)),
+        ("Most repetitions", number(mix.most_repetitions)),
+        ("Smaller than asked for", mix.short),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
 def skipped_note(plan: Plan) -> str | None:
     """How much lies in the source that was not read, and the first of it with the reasons."""
     if not plan.skipped_files:
@@ -143,6 +158,14 @@ def missing_note(account: Account) -> str | None:
 def number(value: int) -> str:
     """1,234,567."""
     return f"{value:,}"
+
+
+def compact(value: float) -> str:
+    """A number for an axis: 900, 1,200, 12k, 3.4M."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 10 * size or (value >= size and letter != "k"):
+            return f"{value / size:.3g}{letter}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
 
 
 def share(part: int, whole: int) -> str:

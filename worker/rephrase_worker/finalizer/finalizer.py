@@ -13,15 +13,16 @@ from functools import partial
 from rephrase_worker import layout, manifests
 from rephrase_worker.bookkeeping import read_manifest, read_plan_of, read_shard
 from rephrase_worker.clock import Clock, MonotonicClock
-from rephrase_worker.finalizer.card import card
-from rephrase_worker.finalizer.report import report
+from rephrase_worker.finalizer.describe import describe
 from rephrase_worker.intervals import intervals, shortened
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.mix.freeze import freeze, order_of
+from rephrase_worker.pace import Pace, PaceSums
 from rephrase_worker.plan import Plan
 from rephrase_worker.spec import FinalReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Patience, Store
-from rephrase_worker.store.parallel import in_parallel
+from rephrase_worker.store.parallel import in_order, in_parallel
+from rephrase_worker.timeline import Timeline
 
 _THREADS = 16
 _REPORTED_CHARACTERS = 500
@@ -37,12 +38,13 @@ def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
     """
     store = Store(recipe.output.uri, patience=Patience(clock or MonotonicClock()))
     plan = read_plan_of(store, recipe)
-    finished = _read_manifests(store, plan)
+    finished, pace = _read_manifests(store, plan)
     unfinished_files = _check_files(store, recipe, plan, finished)
     account = add_up(recipe, plan, finished, _planned_documents(store, plan, finished), unfinished_files)
     store.replace(layout.ACCOUNT, account.to_json().encode())
-    store.replace(layout.REPORT, report(recipe, plan, account).encode())
-    store.replace(layout.CARD, card(recipe, plan, account).encode())
+    if pace is not None:
+        store.replace(layout.PACE, pace.to_json().encode())
+    describe(store, recipe)
     _clean_up(store, recipe, plan, finished)
     shards = 0 if recipe.mix is None or account.missing_shards else _plan_mix(store, recipe, plan, finished)
     return report_of(account).model_copy(update={"mix_shards": shards})
@@ -141,13 +143,16 @@ def _mismatch(problem: str) -> WorkerError:
     )
 
 
-def _read_manifests(store: Store, plan: Plan) -> list[Manifest]:
-    """The manifests that exist, by shard."""
+def _read_manifests(store: Store, plan: Plan) -> tuple[list[Manifest], Pace | None]:
+    """The manifests that exist, by shard, and the sum of their timelines, which are not kept in memory."""
     paths = [path for path in store.list(layout.MANIFESTS) if path.endswith(".json")]
-    read = in_parallel(_THREADS, partial(read_manifest, store), paths)
+    read, sums = [], PaceSums()
+    for manifest in in_order(_THREADS, partial(read_manifest, store), paths):
+        sums.add(manifest.timeline)
+        read.append(manifest.model_copy(update={"timeline": Timeline()}))
     if [layout.manifest(manifest.shard) for manifest in read] != paths or len(read) > plan.shards:
         raise _mismatch("the manifests' names are not those of the plan's shards")
-    return read
+    return read, sums.pace()
 
 
 def _planned_documents(store: Store, plan: Plan, finished: Sequence[Manifest]) -> int:

@@ -120,9 +120,11 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
     """
     with pq.ParquetFile(path) as file:
         table = file.read(columns=_ACCOUNT_COLUMNS)
-        text = empty = 0
+        text = empty = memory = 0
         for group in range(file.num_row_groups):
-            texts = file.read_row_group(group, columns=["text"]).column("text").drop_null().to_pylist()
+            rows = file.read_row_group(group)
+            memory += rows.nbytes
+            texts = rows.column("text").drop_null().to_pylist()
             text += len(texts)
             empty += sum(map(is_empty, texts))
     _require(_keys(table, files), expected, files, name)
@@ -140,6 +142,7 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
         truncated=_sum(table, "truncated"),
         finish_reasons=_frequencies(table.column("finish_reason").drop_null()),
         bytes=path.stat().st_size,
+        memory_bytes=memory,
     )
 
 

@@ -46,7 +46,7 @@ class FileFigures:
     keys: Keys | None = None
     """None where only the footer was read."""
     account: PromptAccount | None = None
-    """Recounted from the rows. `empty` is 0 unless texts were read."""
+    """Recounted from the rows. `empty` and `memory_bytes` are 0 unless texts were read."""
     checksum: str | None = None
 
 
@@ -110,7 +110,7 @@ def _from_footer(parquet: pq.ParquetFile, figures: FileFigures) -> None:
 def _from_rows(parquet: pq.ParquetFile, figures: FileFigures, depth: Depth, files: Mapping[str, int]) -> None:
     columns = [*_KEYS, *CONSTANT, *_SUMMED, "error", "finish_reason"]
     if depth is Depth.CONTENT:
-        columns.append("text")
+        columns = parquet.schema_arrow.names
     keys: list[Keys] = []
     errors: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -126,6 +126,7 @@ def _from_rows(parquet: pq.ParquetFile, figures: FileFigures, depth: Depth, file
         for name in CONSTANT:
             figures.constants.setdefault(name, set()).update(table.column(name).unique().to_pylist())
         if depth is Depth.CONTENT:
+            sums["memory_bytes"] += table.nbytes
             texts = table.column("text")
             sums["empty"] += sum(map(is_empty, texts.drop_null().to_pylist()))
             both = pc.equal(texts.is_valid(), table.column("error").is_valid())
@@ -144,7 +145,7 @@ def _from_rows(parquet: pq.ParquetFile, figures: FileFigures, depth: Depth, file
         errors=most_frequent_first(dict(errors)),
         finish_reasons=most_frequent_first(dict(reasons)),
         bytes=figures.size,
-        **{name: sums[name] for name in (*_SUMMED, "empty")},
+        **{name: sums[name] for name in (*_SUMMED, "empty", "memory_bytes")},
     )
 
 

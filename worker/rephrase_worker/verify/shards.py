@@ -175,7 +175,7 @@ def _counts_differ(account: PromptAccount, figures: FileFigures, depth: Depth) -
     recount = figures.account
     if recount is not None:
         names = ["prompt_tokens", "cached_prompt_tokens", "output_tokens", "truncated"]
-        names += ["empty"] if depth is Depth.CONTENT else []
+        names += ["empty", "memory_bytes"] if depth is Depth.CONTENT else []
         found |= {name: getattr(recount, name) for name in names}
         said |= {name: getattr(account, name) for name in names}
         for name, mine, theirs in (
