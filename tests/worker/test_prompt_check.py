@@ -238,12 +238,15 @@ def test_a_chat_template_may_write_the_date(model: Path, recipe: Recipe) -> None
     assert planner.plan(recipe).shards == 1
 
 
-def test_the_context_is_the_engines_own_where_it_is_set(model: Path, recipe: Recipe) -> None:
+def test_the_context_is_the_engines_own_where_it_is_set(
+    model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = EngineSettings(max_model_len=64)
     error = refusal(recipe, engine)
     assert error.failure.reason is Reason.INVALID_RECIPE
     assert "context of 64 tokens" in error.failure.message
     edit("config.json", lambda config: config.update(max_position_embeddings=70))(model)
+    monkeypatch.setenv("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
     assert planner.plan(recipe, engine.model_copy(update={"max_model_len": 128})).shards == 1
 
 

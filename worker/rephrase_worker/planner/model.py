@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from rephrase_worker.models import delivery
-from rephrase_worker.rendering.check import check_prompts
+from rephrase_worker.planner.engine_check import check_engine
+from rephrase_worker.rendering.check import check_prompts, read_config
 from rephrase_worker.spec import EngineSettings, Recipe
 
 
@@ -18,6 +19,8 @@ def pin_model(recipe: Recipe, engine: EngineSettings | None) -> str | None:
         return None
     model = delivery.pin(recipe.model, os.environ)
     if _is_real(engine):
+        if engine is not None:
+            check_engine(engine, recipe.model.name, read_config(model.folder, recipe.model.name), os.environ)
         check_prompts(recipe, engine, str(model.folder))
     return model.commit
 

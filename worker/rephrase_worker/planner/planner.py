@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_listing, read_plan
+from rephrase_worker.engine.support import check_settings, has_suffix_speculation
 from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
 from rephrase_worker.planner.model import fill_shared_cache
@@ -40,12 +41,14 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     """Makes the job's plan, or reports the one that is there.
 
     `engine` is what the workers will run with, as far as it is known: it decides whether there is a model at
-    all and how long its context is.
+    all and how long its context is, and vLLM has to know its settings.
 
-    Raises WorkerError: OUTPUT_IN_USE when the destination belongs to another job or recipe,
-    OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT, TEXT_FIELD_MISSING, MODEL_NOT_FOUND,
-    REPOSITORY_REFUSED.
+    Raises WorkerError: INVALID_RECIPE for settings that can't work, OUTPUT_IN_USE when the destination
+    belongs to another job or recipe, OUTPUT_NOT_WRITABLE, SOURCE_NOT_FOUND, SOURCE_FORMAT,
+    TEXT_FIELD_MISSING, MODEL_NOT_FOUND, REPOSITORY_REFUSED.
     """
+    if engine is not None:
+        check_settings(engine)
     store = Store(recipe.output.uri, planning=True)
     # This comes before reading the claim. The other way round, another planner of this job could make its
     # claim and its files in between, and the files would look like somebody else's.
@@ -76,6 +79,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     fill_shared_cache(recipe, engine, frozen.model_revision)
     return PlanReport(
         contract_version=CONTRACT_VERSION,
+        suffix_speculation=has_suffix_speculation(),
         shards=frozen.shards,
         documents=frozen.documents,
         documents_exact=frozen.documents_exact,

@@ -49,13 +49,13 @@ def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> 
     `engine.max_model_len` the context is taken to be the model's own. Raises WorkerError: MODEL_NOT_FOUND
     when a file is not there or can't be read, INVALID_RECIPE for all else.
     """
-    config = _read_config(Path(model), recipe.model.name)
+    config = read_config(Path(model), recipe.model.name)
     tokenizer = load_tokenizer(model, None, name=recipe.model.name)
     asked = None if engine is None else engine.max_model_len
     renderer = Renderer(
         tokenizer,
         recipe.prompts,
-        max_model_len=asked or _context(config) or _UNKNOWN_CONTEXT,
+        max_model_len=asked or context_of(config) or _UNKNOWN_CONTEXT,
         max_tokens=recipe.sampling.max_tokens,
     )
     try:
@@ -95,7 +95,7 @@ def _check_vocabulary(recipe: Recipe, config: dict[str, Any], largest: int) -> N
         )
 
 
-def _context(config: dict[str, Any]) -> int | None:
+def context_of(config: dict[str, Any]) -> int | None:
     """The longest context that the configuration can mean, in tokens; None when it does not say."""
     length = max(_numbers(config, _CONTEXT_KEYS), default=None)
     if length is None:
@@ -128,7 +128,8 @@ def _parts(config: object) -> Iterator[dict[str, Any]]:
         yield from (value for value in config.values() if isinstance(value, dict))
 
 
-def _read_config(folder: Path, name: str) -> dict[str, Any]:
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """The configuration of the model in a folder. Raises WorkerError(MODEL_NOT_FOUND)."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
