@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datasets
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -10,8 +11,6 @@ from hypothesis import strategies as st
 from rephrase_worker.finalizer.features import features
 from rephrase_worker.mix.rows import SCHEMA as MIX
 from rephrase_worker.samples import SCHEMA
-
-datasets = pytest.importorskip("datasets", reason="pip install datasets")
 
 PLAIN = (
     *(pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.bool_(), pa.null()),
