@@ -30,6 +30,7 @@ from tests.worker.builders import (
     write_jsonl,
     write_parquet,
 )
+from tests.worker.mix_builders import finished, mixed, ordered, rows_of
 
 SHARDS = 4
 FILE = "faq/shard-00001.parquet"
@@ -521,6 +522,78 @@ def test_progress_is_told_after_each_shard(dataset: Dataset) -> None:
     told: list[tuple[int, int, int, int]] = []
     dataset.verify(on_progress=lambda now: told.append((now.shards, now.done, now.rows, now.faults)))
     assert told == [(4, 1, 20, 0), (4, 2, 30, 1), (4, 3, 54, 1), (4, 4, 70, 1)]
+
+
+# The mix.
+
+
+@pytest.fixture
+def mix(tmp_path: Path) -> Recipe:
+    recipe = ordered(tmp_path, shards=3)
+    mixed(recipe, finished(recipe))
+    return recipe
+
+
+@pytest.mark.parametrize("depth", Depth)
+def test_a_whole_mix_is_complete(mix: Recipe, depth: Depth) -> None:
+    result = verify(mix.output.uri, depth=depth)
+    assert (result.outcome, result.faults) == (Outcome.COMPLETE, [])
+    assert result.mix_shards == result.mix_shards_finished > 1
+    assert result.mix_rows == len(rows_of(mix))
+
+
+MIXED: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
+    "a row is gone": (without_row, "rows, and its manifest"),
+    "a row is there twice": (with_row_twice, "1 rows are there again"),
+    "a row took the place of another": (with_row_doubled_over_another, "1 rows are there again"),
+    "a token count is another": (with_column("tokens", first_is(10_000)), "tokens, and its manifest"),
+    "a kind is another": (
+        lambda table: with_column(
+            "kind", lambda kinds: ["synthetic" if kind == "original" else "original" for kind in kinds]
+        )(table),
+        "contradicts their prompt",
+    ),
+    "a column is gone": (lambda table: table.drop(["id"]), "its columns are not those of a mix"),
+    "a key column is gone": (lambda table: table.drop(["rollout"]), "no column rollout"),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_change_of_the_mix_is_found_and_named(mix: Recipe, name: str) -> None:
+    change, words = MIXED[name]
+    path = Path(mix.output.uri) / "mix" / "shard-00000.parquet"
+    pq.write_table(change(pq.read_table(path)), path, compression="zstd")
+    faults = verify(mix.output.uri).faults
+    assert any(words in fault.what and fault.where == "mix/shard-00000.parquet" for fault in faults)
+
+
+def test_files_and_accounts_of_the_mix_that_are_gone_or_foreign_are_found(mix: Recipe) -> None:
+    root = Path(mix.output.uri)
+    (root / "mix" / "extra.parquet").write_bytes(b"-")
+    (root / "mix" / "shard-00000.parquet").unlink()
+    (root / "mix" / "shard-00001.parquet").write_bytes(b"PAR1")
+    (root / layout.MIX_ACCOUNT).unlink()
+    assert found(verify(mix.output.uri)) == [
+        (FaultKind.FILE_FOREIGN, "mix/extra.parquet"),
+        (FaultKind.FILE_MISSING, "mix/shard-00000.parquet"),
+        (FaultKind.FILE_DAMAGED, "mix/shard-00001.parquet"),
+        (FaultKind.ACCOUNT, layout.MIX_ACCOUNT),
+    ]
+
+
+def test_an_account_of_the_mix_that_was_changed_is_found(mix: Recipe) -> None:
+    path = Path(mix.output.uri) / layout.MIX_ACCOUNT
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokens": 1}))
+    (fault,) = verify(mix.output.uri).faults
+    assert (fault.kind, fault.where) == (FaultKind.ACCOUNT, layout.MIX_ACCOUNT)
+    assert fault.what.startswith("tokens is 1, and the manifests add up to ")
+
+
+def test_a_mix_that_is_not_finished_is_incomplete(mix: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    (Path(mix.output.uri) / layout.mix_manifest(1)).unlink()
+    code, out, _ = run(capsys, mix.output.uri)
+    assert code == 3
+    assert "1 shards of the mix are missing. What is there is right." in out
 
 
 # The command.

@@ -73,6 +73,8 @@ class Pace(Contract):
     workers: list[Share] = Field(default_factory=list)
     """By speed, the slowest first: all, or `NAMED` from either end."""
     nodes: list[Share] = Field(default_factory=list)
+    """Likewise."""
+    node_count: int = 0
     speeds: list[tuple[int, int]] = Field(default_factory=list)
     """(speed rounded to `speed_step`, number of workers), ascending."""
     speed_step: int = 1
@@ -175,6 +177,7 @@ class PaceSums:
             gpu_milliseconds=total.gpu,
             workers=_named(self.workers),
             nodes=_named(nodes),
+            node_count=len(nodes),
             speeds=speeds,
             speed_step=step,
         )

@@ -121,8 +121,11 @@ def _print(console: Console, result: Verification) -> None:
         case "complete":
             head, style = f"{result.dataset} is complete: nothing lost, nothing doubled.", "green"
         case "incomplete":
-            which = f"shards {result.missing_shards} are missing" if result.missing_shards else ""
-            which += "" if result.finalized else f"{' and ' if which else ''}the job is not finalized"
+            reasons = [f"shards {result.missing_shards} are missing"] if result.missing_shards else []
+            reasons += [] if result.finalized else ["the job is not finalized"]
+            unmixed = result.mix_shards - result.mix_shards_finished
+            reasons += [f"{unmixed:,} shards of the mix are missing"] if unmixed else []
+            which = " and ".join(reasons)
             head, style = f"{result.dataset} is incomplete: {which}. What is there is right.", "yellow"
         case _:
             head, style = f"{result.dataset} has {result.fault_count:,} faults.", "red"
@@ -132,3 +135,9 @@ def _print(console: Console, result: Verification) -> None:
         f"{result.rows:,} rows in {result.files:,} files; {read}.",
         markup=False,
     )
+    if result.mix_shards:
+        console.print(
+            f"The mix: {result.mix_shards_finished:,} of {result.mix_shards:,} shards, "
+            f"{result.mix_rows:,} rows.",
+            markup=False,
+        )

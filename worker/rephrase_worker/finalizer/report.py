@@ -46,6 +46,7 @@ def report(recipe: Recipe, plan: Plan, account: Account, findings: Findings = Fi
         speed=_speed(findings.pace, account) if findings.pace is not None else None,
         quality=_quality(findings.quality) if findings.quality is not None else None,
         examples={name: list(found) for name, found in findings.examples.items() if found},
+        mix=figures.mix_facts(findings.mix) if findings.mix is not None else None,
         recipe_facts=figures.recipe_facts(recipe, plan),
         prompts=recipe.prompts,
     )

@@ -116,12 +116,20 @@ def nodes(pace: Pace) -> list[Row]:
 
 
 def left_out(pace: Pace) -> str | None:
-    """What the table of workers does not show."""
-    if pace.total.workers <= len(pace.workers):
+    """What the tables of nodes and workers do not show."""
+    shown = [
+        f"{len(named)} of {number(count)} {what}"
+        for what, named, count in (
+            ("nodes", pace.nodes, pace.node_count),
+            ("workers", pace.workers, pace.total.workers),
+        )
+        if count > len(named)
+    ]
+    if not shown:
         return None
     return (
-        f"The {len(pace.workers)} slowest and fastest of {number(pace.total.workers)} workers; those whose "
-        "engine ran for less than 30 s are left out."
+        f"Shown are the slowest and the fastest: {' and '.join(shown)}, without those whose engine ran for "
+        "less than 30 s."
     )
 
 
@@ -164,8 +172,8 @@ def _workers(pace: Pace) -> str:
     words = [f"{number(total.workers)} worker{'' if total.workers == 1 else 's'}"]
     if len(gpus) == 1 and (each := gpus.pop()):
         words.append(f"of {each} GPU{'' if each == 1 else 's'}")
-    if pace.nodes:
-        words.append(f"on {number(len(pace.nodes))} node{'' if len(pace.nodes) == 1 else 's'}")
+    if pace.node_count:
+        words.append(f"on {number(pace.node_count)} node{'' if pace.node_count == 1 else 's'}")
     return " ".join(words)
 
 

@@ -89,6 +89,10 @@ class Verification(Contract):
     missing_shards: str = ""
     """Shards without a manifest, as intervals."""
     finalized: bool = True
+    mix_shards: int = 0
+    """Shards of the mix; 0 without a mix."""
+    mix_shards_finished: int = 0
+    mix_rows: int = 0
     files: int = 0
     rows: int = 0
     documents: int = 0

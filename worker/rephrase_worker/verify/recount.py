@@ -25,7 +25,7 @@ from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Patience, Store
 from rephrase_worker.store.parallel import in_order
-from rephrase_worker.verify import files, positions, shards
+from rephrase_worker.verify import files, mixed, positions, shards
 from rephrase_worker.verify.accounts import Recount, account_faults
 from rephrase_worker.verify.faults import (
     FAULTS_KEPT,
@@ -37,6 +37,7 @@ from rephrase_worker.verify.faults import (
     redo,
 )
 from rephrase_worker.verify.files import FileFigures
+from rephrase_worker.verify.mixed import MixCheck
 from rephrase_worker.verify.plans import PlanCheck
 
 PATIENCE_SECONDS = 60.0
@@ -129,7 +130,8 @@ class _Verifier:
             self._add(recount, shard)
             on_progress(Progress(self._plan.shards, done, rows, count))
         recounted = recount.account(self._recipe, self._plan)
-        last = [*self._check.end(), *account_faults(recounted, self._plan, account)]
+        mix = mixed.check(self._store, self._depth, threads)
+        last = [*self._check.end(), *account_faults(recounted, self._plan, account), *mix.faults]
         return _verdict(
             self._store.uri,
             self._depth,
@@ -137,6 +139,7 @@ class _Verifier:
             recounted=recounted,
             fault_count=count + len(last),
             finalized=account is not None,
+            mix=mix,
             source_read=self._source,
             rows=rows,
             files=files_read,
@@ -258,12 +261,14 @@ def _verdict(
     recounted: Account | None = None,
     fault_count: int | None = None,
     finalized: bool = False,
+    mix: MixCheck | None = None,
     source_read: bool = False,
     rows: int = 0,
     files: int = 0,
 ) -> Verification:
     totals = [] if recounted is None else list(recounted.prompts.values())
-    incomplete = not finalized or (recounted is not None and recounted.missing_shards > 0)
+    mix = mix or MixCheck()
+    incomplete = not finalized or not mix.finished or (recounted is not None and recounted.missing_shards > 0)
     outcome = Outcome.INCOMPLETE if incomplete else Outcome.COMPLETE
     return Verification(
         dataset=uri,
@@ -274,6 +279,9 @@ def _verdict(
         shards_finished=recounted.shards - recounted.missing_shards if recounted else 0,
         missing_shards=recounted.missing_shard_numbers if recounted else "",
         finalized=finalized,
+        mix_shards=mix.shards,
+        mix_shards_finished=mix.done,
+        mix_rows=mix.rows,
         files=files,
         rows=rows,
         documents=recounted.documents if recounted else 0,
