@@ -195,7 +195,11 @@ class Job:
 
     def workers(self) -> list[dict[str, Any]]:
         """The worker pods that run."""
-        label = f"rephrase.dev/job={self.name},rephrase.dev/step=generate"
+        return self.running("generate")
+
+    def running(self, step: str) -> list[dict[str, Any]]:
+        """The pods of a step that run."""
+        label = f"rephrase.dev/job={self.name},rephrase.dev/step={step}"
         words = ("pods", "-l", label, "--field-selector=status.phase=Running")
         found: list[dict[str, Any]] = self.stage.get(*words)["items"]
         return found
@@ -209,6 +213,10 @@ class Job:
     def kill_worker(self) -> None:
         """SIGKILL a worker that has committed something, so that there is something to resume from."""
         (pod,) = self.wait_workers()
+        self.kill(pod)
+
+    def kill(self, pod: dict[str, Any]) -> None:
+        """SIGKILL what runs in a pod."""
         mark = f"POD_UID={pod['metadata']['uid']}".encode()
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -256,7 +264,8 @@ class Job:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the dataset."""
-        files = sorted(path for path in self.output.glob("*/*.parquet") if path.parent.name != "_rephrase")
+        prompts = [prompt["name"] for prompt in self.spec["prompts"]]
+        files = [file for name in prompts for file in sorted((self.output / name).glob("*.parquet"))]
         return [row for file in files for row in pq.read_table(file).to_pylist()]
 
     def check_account(self, documents: int) -> None:
