@@ -20,7 +20,7 @@ from rephrase_worker.mixes import MixAccount
 from rephrase_worker.planner import planner
 from rephrase_worker.spec import Output, Recipe, Source
 from rephrase_worker.store import Store
-from tests.worker.builders import final_rows, jsonl, shard_plans
+from tests.worker.builders import final_rows, jsonl, shard_plans, write_parquet
 from tests.worker.mix_builders import (
     bytes_of,
     finished,
@@ -86,6 +86,17 @@ def test_a_prompt_that_says_nothing_is_mixed_half_and_half(tmp_path: Path) -> No
     recipe, account = made(tmp_path, documents=200, original=1000)
     check(recipe, account)
     assert account.share_reached == pytest.approx(0.5, rel=0.01)
+
+
+def test_documents_a_hundred_times_as_long_as_others_do_not_spoil_the_share(tmp_path: Path) -> None:
+    chosen = random.Random(4)
+    texts = [words(chosen, 5, 60) if number % 20 else words(chosen, 3000, 5000) for number in range(800)]
+    write_parquet(tmp_path / "long" / "o.parquet", texts)
+    for shards in (1, 3):
+        folder = tmp_path / str(shards)
+        recipe, account = made(folder, documents=150, source=str(tmp_path / "long"), shards=shards)
+        check(recipe, account)
+        assert account.share_reached == pytest.approx(0.5, rel=0.01)
 
 
 def test_original_rows_say_where_they_are_from(tmp_path: Path) -> None:

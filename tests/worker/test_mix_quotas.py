@@ -13,26 +13,36 @@ from rephrase_worker.mixes import MixListing, original_needed, share_of
 from rephrase_worker.plan import SourceFile, SourceListing
 from rephrase_worker.spec import Mix, Source
 
-LENGTHS = st.lists(st.integers(0, 500), min_size=1, max_size=60)
+LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=60)
 
 
 @given(LENGTHS, st.floats(0, 10_000), st.integers(0, 5))
-def test_the_tokens_used_are_the_nearest_that_whole_rows_allow(
-    lengths: list[int], wanted: float, seed: int
-) -> None:
+def test_the_tokens_used_are_close_to_what_is_wanted(lengths: list[int], wanted: float, seed: int) -> None:
     keyed = Keyed(seed)
     keys = np.array([keyed.of(number) for number in range(len(lengths))], dtype=np.uint64)
     tokens = np.array(lengths, dtype=np.int64)
     times = times_used(keys, tokens, wanted)
-    if not tokens.sum():
-        assert not times.any()
-        return
-    assert abs(int((tokens * times).sum()) - wanted) <= max(lengths) / 2 + 1e-6
+    left = tokens[times == wanted // tokens.sum()]  # Rows that the last, partial round has not taken.
+    short = left.min() / 2 if len(left) else 0
+    over = int((tokens * times).sum()) - wanted
+    assert -short - 1e-6 <= over <= max(lengths) / 2 + 1e-6
     assert times.max() - times.min() <= 1
-    assert times.max() <= np.ceil(wanted / tokens.sum()) or wanted == 0
-    once_more = keys[times == times.max()]
-    others = keys[times < times.max()]
-    assert not len(others) or once_more.max() < others.min()  # A random sample: those with the lowest keys.
+    assert times.max() <= np.ceil(wanted / tokens.sum())
+
+
+def test_a_giant_among_the_rows_does_not_spoil_the_share() -> None:
+    keyed = Keyed(1)
+    lengths = np.array([50 + number % 100 for number in range(500)], dtype=np.int64)
+    lengths[::50] = 40_000
+    keys = np.array([keyed.of(number) for number in range(500)], dtype=np.uint64)
+    for wanted in (9_000, 30_000, 90_000):
+        assert abs(int((times_used(keys, lengths, wanted) * lengths).sum()) - wanted) <= 75
+
+
+def test_a_sample_is_those_with_the_lowest_keys() -> None:
+    keys = np.array([5, 1, 4, 2, 3], dtype=np.uint64)
+    assert times_used(keys, np.full(5, 10, dtype=np.int64), 30).tolist() == [0, 1, 0, 1, 1]
+    assert times_used(keys, np.full(5, 10, dtype=np.int64), 112).tolist() == [2, 3, 2, 2, 2]
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rephrase_operator.commands.parsers import Commands
@@ -58,6 +59,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from rephrase_worker.mix.run import mix_shard
+    from rephrase_worker.mix.tokens import counter_of
     from rephrase_worker.planner.by_hand import begun_mix, plan_mix
     from rephrase_worker.spec import Model
     from rephrase_worker.store import Store
@@ -73,7 +75,7 @@ def _run(parsed: argparse.Namespace) -> int:
     account: MixAccount | None = None
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("shards", total=plan.shards)
-        read = 0
+        read, counter = 0, cache(counter_of)  # Loading a tokenizer takes seconds.
 
         def count(tokens: int) -> None:
             nonlocal read
@@ -81,7 +83,7 @@ def _run(parsed: argparse.Namespace) -> int:
             bar.update(task, description=f"shards, {read:,} tokens read")
 
         for shard in range(plan.shards):
-            account = mix_shard(target, shard, on_tokens=count)
+            account = mix_shard(target, shard, on_tokens=count, counter=counter)
             bar.advance(task)
     assert account is not None
     _print(account, target.uri)

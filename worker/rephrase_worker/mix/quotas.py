@@ -45,22 +45,35 @@ def scale_for_original(scale: Scale, needed: float, available: int, max_repetiti
 
 
 def times_used(keys: Keys, tokens: Counts, wanted: float) -> Counts:
-    """How often each row is used, so that the tokens come as near to `wanted` as whole rows allow.
+    """How often each row is used, so that the tokens come close to `wanted`.
 
-    Every row is used as often as all of them fit. The rest goes to the rows with the lowest keys, which is a
-    random sample of them.
+    Every row is used as often as all of them fit. The rest is filled with a random sample: in the order of
+    the keys, what still fits is taken. So the long rows of a source, which can be a thousand times as long as
+    the others, don't spoil the share. They are less likely to be taken only when little is left to fill. In
+    the end the shortest of the other rows is added if that comes closer.
     """
     total = int(tokens.sum())
     if not total or wanted <= 0:
         return np.zeros(len(tokens), dtype=np.int64)
     rounds = int(wanted // total)
-    rest = wanted - rounds * total
     times = np.full(len(tokens), rounds, dtype=np.int64)
-    order = np.argsort(keys, kind="stable")
-    reached = np.cumsum(tokens[order])
-    count = int(np.searchsorted(reached, rest))  # The first `count` rows stay below the rest.
-    if count < len(tokens):
-        below = int(reached[count - 1]) if count else 0
-        count += int(reached[count]) - rest < rest - below
-    times[order[:count]] += 1
+    if (rest := wanted - rounds * total) > 0:
+        times[_fill(keys, tokens, rest)] += 1
     return times
+
+
+def _fill(keys: Keys, tokens: Counts, wanted: float) -> Counts:
+    """Places of the rows to take once."""
+    order = np.argsort(keys, kind="stable")
+    left, taken = wanted, []
+    for place, length in zip(order.tolist(), tokens[order].tolist(), strict=True):
+        if length <= left:
+            taken.append(place)
+            left -= length
+    others = np.ones(len(tokens), dtype=bool)
+    others[taken] = False
+    if others.any():
+        nearest = int(order[np.argmin(np.where(others[order], tokens[order], np.iinfo(np.int64).max))])
+        if tokens[nearest] - left < left:
+            taken.append(nearest)
+    return np.array(taken, dtype=np.int64)

@@ -44,6 +44,9 @@ from rephrase_worker.store.location import Location
 
 log = logging.getLogger(__name__)
 
+_NEAR = 0.001
+"""Original documents are read until they come so close to the tokens that the shares ask for."""
+
 OnTokens = Callable[[int], None]
 
 
@@ -115,22 +118,21 @@ class MixShard:
             **self._figures(target, outputs, original),
         )
 
-    def _keep(self, spool: Spool, batch: Batch, counter: TokenCounter) -> int:
+    def _keep(self, spool: Spool, batch: Batch, counter: TokenCounter) -> None:
         tokens = counter.count(batch.texts)
         spool.add(batch, tokens)
         self._on_tokens(sum(tokens))
-        return sum(tokens)
 
     def _read_original(self, spool: Spool, wanted: float, counter: TokenCounter) -> None:
-        """Read the blocks that should have as many tokens, and then one by one until these are there."""
+        """Read the blocks that should have as many tokens, and then one by one until they come close."""
         blocks = self._plan.original
         documents = np.cumsum([block.documents for block in blocks])
         first = 1 + int(np.searchsorted(documents, wanted / max(1.0, self._listing.tokens_per_document)))
-        reached = 0
         for group in [blocks[:first], *([block] for block in blocks[first:])]:
-            if reached >= wanted:
+            for batch in self._original.batches(group):
+                self._keep(spool, batch, counter)
+            if spool.tokens.sum() >= wanted and _is_near(spool, wanted):
                 return
-            reached += sum(self._keep(spool, batch, counter) for batch in self._original.batches(group))
 
     def _outputs_used(self, spool: Spool, tokens: Mapping[str, int], factor: float) -> Counts:
         times = np.zeros(len(spool.keys), dtype=np.int64)
@@ -177,6 +179,11 @@ class MixShard:
             ),
             "most_repetitions": int(repetition.max(initial=-1)) + 1,
         }
+
+
+def _is_near(spool: Spool, wanted: float) -> bool:
+    used = (quotas.times_used(spool.keys, spool.tokens, wanted) * spool.tokens).sum()
+    return abs(int(used) - wanted) <= _NEAR * wanted
 
 
 def _written(rows: pa.Table) -> dict[str, int]:
