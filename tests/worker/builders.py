@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from datatrove.data import Document
 
 from rephrase_worker.bookkeeping import read_plan, read_shard
+from rephrase_worker.columns import Carried
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.samples import Sample
 from rephrase_worker.source.reader import ShardReader
@@ -86,6 +87,7 @@ def samples_of(recipe: Recipe, documents: Iterable[Document], *, text: str = "re
             id_=document.id,
             text=text,
             error=document.metadata.get("error"),
+            carried=document.metadata.get("carried"),
         )
         for document in documents
         for prompt in recipe.prompts
@@ -103,6 +105,7 @@ def make_sample(
     id_: str = "id",
     text: str = "rephrased",
     error: str | None = None,
+    carried: Carried | None = None,
 ) -> Sample:
     failed = error is not None
     return Sample(
@@ -122,6 +125,7 @@ def make_sample(
         model=recipe.model.name,
         revision=None,
         seed=None,
+        carried=carried,
     )
 
 

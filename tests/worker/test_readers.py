@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from datatrove.data import Document
 
+from rephrase_worker.columns import NOTHING
 from rephrase_worker.plan import Range, ShardPlan
 from rephrase_worker.source import inspection
 from rephrase_worker.source.files import find_files
@@ -34,7 +35,7 @@ def shard_of(path: Path, start: int = 0, end: int | None = None, **settings: Any
     source = source_of(path, **settings)
     found = find_files(source, source.uri)
     with watched(found.root / path.name, found.files[0].size) as content:
-        file = inspection.inspect(found.files[0], content, source)
+        file = inspection.inspect(found.files[0], content, source, NOTHING).file
     range_ = Range(file=file, start=start, end=end)
     return ShardPlan(shard=0, root=found.root.uri, ranges=[range_], documents=1, documents_exact=False)
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rephrase_worker.rendering.errors import DocumentError
-from rephrase_worker.rendering.render import Renderer, check_templates
+from rephrase_worker.rendering.placeholders import check_templates
+from rephrase_worker.rendering.render import Renderer
 from rephrase_worker.rendering.tokenizer import HuggingFaceTokenizer, Instruction, Tokenizer, load_tokenizer
 from rephrase_worker.rendering.words import WordTokenizer
 from rephrase_worker.spec import ExitCode, Prompt, WorkerError

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from pydantic import ValidationError
 
 from rephrase_worker.clock import MonotonicClock
-from rephrase_worker.rendering.render import check_templates
+from rephrase_worker.rendering.placeholders import check_templates
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.report.termination import TerminationMessage
 from rephrase_worker.signals import Terminated, on_sigterm, terminate

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rephrase_worker.columns import CarriedColumn
 from rephrase_worker.spec import Contract
 
 Format = Literal["parquet", "jsonl"]
@@ -57,6 +58,8 @@ class SourceListing(Contract):
     """Files and whole folders that were passed over."""
     skipped: list[SkippedPath] = Field(default_factory=list)
     """The first `SKIPPED_LISTED` of them."""
+    columns: list[CarriedColumn] = Field(default_factory=list)
+    """The source's columns that go into the output."""
 
 
 class Range(Contract):
@@ -84,6 +87,7 @@ class ShardPlan(Contract):
     """Planned documents; an estimate where a range's file is not exact."""
     documents_exact: bool
     model_revision: str | None = None
+    columns: list[CarriedColumn] = Field(default_factory=list)
 
 
 class Plan(Contract):
@@ -99,5 +103,7 @@ class Plan(Contract):
     skipped_files: int = 0
     skipped: list[SkippedPath] = Field(default_factory=list)
     """The first `SKIPPED_SHOWN`."""
+    columns: list[CarriedColumn] = Field(default_factory=list)
+    """The source's columns that go into the output."""
     source_revision: str | None = None
     model_revision: str | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
+
+from rephrase_worker.columns import Carried, CarriedColumn, carried_schema
 
 
 class Key(NamedTuple):
@@ -39,6 +41,10 @@ class Sample:
     model: str
     revision: str | None
     seed: int | None
+    carried: Carried | None = None
+    """The document's values of the source's columns that the job carries along; None: all of them are
+    null.
+    """
 
     @property
     def key(self) -> Key:
@@ -69,9 +75,25 @@ SCHEMA = pa.schema(
 )
 
 
-def to_table(samples: Iterable[Sample]) -> pa.Table:
-    """The samples as a table of `SCHEMA`, in the order given."""
-    return pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SCHEMA)
+def sample_schema(columns: Iterable[CarriedColumn]) -> pa.Schema:
+    """`SCHEMA`, followed by the source's columns that the job carries along."""
+    return pa.schema([*SCHEMA, *carried_schema(columns)], metadata=SCHEMA.metadata)
+
+
+def to_table(samples: Sequence[Sample], schema: pa.Schema = SCHEMA) -> pa.Table:
+    """The samples as a table of a job's schema, in the order given."""
+    own = pa.Table.from_pylist(
+        [{name: getattr(sample, name) for name in SCHEMA.names} for sample in samples], schema=SCHEMA
+    )
+    carried = pa.schema(list(schema)[len(SCHEMA) :])
+    if not carried.names:
+        return own
+    nothing = Carried(pa.RecordBatch.from_pylist([{}], schema=carried), 0)
+    rows = [sample.carried or nothing for sample in samples]
+    table = pa.Table.from_batches([row.batch.slice(row.row, 1) for row in rows], schema=carried)
+    for field, column in zip(carried, table.combine_chunks().columns, strict=True):
+        own = own.append_column(field, column)
+    return own.replace_schema_metadata(schema.metadata)
 
 
 def is_empty(text: str) -> bool:

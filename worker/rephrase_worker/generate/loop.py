@@ -266,6 +266,11 @@ def _shortened(pending: Iterator[Work], renderer: Renderer) -> Iterator[Work]:
     """Runs in the reader's thread."""
     for work in pending:
         work.text = renderer.shorten(work.text)
+        if work.error is None:
+            try:
+                renderer.check_fields(work.fields)
+            except DocumentError as error:
+                work.error, work.fields = str(error), {}
         yield work
 
 
@@ -274,10 +279,10 @@ def _rendered(pending: Iterable[Work], renderer: Renderer) -> Iterator[Work]:
     for work in pending:
         if work.error is None:
             try:
-                work.rendered = renderer.render(work.text)
+                work.rendered = renderer.render(work.text, work.fields)
             except DocumentError as error:
                 work.error = str(error)
-        work.text = ""
+        work.text, work.fields = "", {}
         yield work
 
 

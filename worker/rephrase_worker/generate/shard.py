@@ -25,7 +25,8 @@ from rephrase_worker.generate.loop import GenerationLoop
 from rephrase_worker.generate.work import Rows
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.models import delivery
-from rephrase_worker.rendering.render import Renderer, check_templates
+from rephrase_worker.rendering.placeholders import check_templates, placeholders
+from rephrase_worker.rendering.render import Renderer
 from rephrase_worker.rendering.tokenizer import Tokenizer, load_tokenizer
 from rephrase_worker.rendering.words import WordTokenizer
 from rephrase_worker.report.progress import ShardProgress
@@ -139,7 +140,7 @@ def _generate(
     progress.enter("starting", "resume")
     committed = sink.resume()
     progress.resumed(_base(job, committed))
-    documents = ShardReader(shard, job.recipe.source).run()
+    documents = ShardReader(shard, job.recipe.source, placeholders(job.recipe.prompts)).run()
     model = _Model(job, shard.model_revision, environment, progress, clock)
     loop = GenerationLoop(
         documents=documents,

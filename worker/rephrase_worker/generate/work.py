@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from rephrase_worker.columns import Carried
 from rephrase_worker.engine import Completion, GenerationRequest
 from rephrase_worker.rendering.render import RenderedDocument
 from rephrase_worker.samples import Key, Sample
@@ -31,6 +32,9 @@ class Work:
     error: str | None
     """Why the document can't be rephrased. Its samples become error rows."""
     missing: list[Key]
+    fields: dict[str, str]
+    """The texts of the columns that prompts have placeholders for."""
+    carried: Carried | None
     rendered: RenderedDocument | None = None
     remaining: int = 0
     """Samples that have not finished."""
@@ -60,6 +64,8 @@ class Rows:
             text=document.text,
             error=document.metadata.get("error"),
             missing=missing,
+            fields=document.metadata.get("fields", {}),
+            carried=document.metadata.get("carried"),
             remaining=len(missing),
         )
 
@@ -101,6 +107,7 @@ class Rows:
             model=self._model,
             revision=self._revision,
             seed=sample_seed(self._seed, key),
+            carried=work.carried,
         )
 
 

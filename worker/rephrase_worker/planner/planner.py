@@ -181,6 +181,7 @@ def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None
         bytes=sum(file.size for file in listing.files),
         skipped_files=listing.skipped_files,
         skipped=listing.skipped[:SKIPPED_SHOWN],
+        columns=listing.columns,
         source_revision=listing.revision,
         model_revision=listing.model_revision,
     )

@@ -64,6 +64,7 @@ def shard(listing: SourceListing, recipe: Recipe) -> list[ShardPlan]:
             documents=part.documents,
             documents_exact=part.exact,
             model_revision=listing.model_revision,
+            columns=listing.columns,
         )
         for number, part in enumerate(shards)
     ]

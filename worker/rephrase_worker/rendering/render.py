@@ -6,12 +6,14 @@ prompts of a document get the same part of it, so that prompts that put the docu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rephrase_worker.rendering.errors import DocumentError
+from rephrase_worker.rendering.placeholders import check_templates, parse
 from rephrase_worker.rendering.tokenizer import Instruction, Tokenizer
-from rephrase_worker.spec import PLACEHOLDER, Prompt, Reason, WorkerError
+from rephrase_worker.spec import Prompt, Reason, WorkerError
 
 _PROBE = "x"
 _FIRST_LOOK = 8
@@ -27,26 +29,6 @@ class RenderedDocument:
     """The end of the document was cut off to fit the context."""
 
 
-def check_templates(prompts: Sequence[Prompt]) -> None:
-    """Refuse templates that don't hold the placeholder exactly once, and names that repeat.
-
-    Raises WorkerError(INVALID_RECIPE).
-    """
-    names = [prompt.name for prompt in prompts]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise WorkerError(
-            Reason.INVALID_RECIPE,
-            f"prompts: the name {', '.join(repeated)} is used more than once; each has a folder of its own.",
-        )
-    for prompt in prompts:
-        if (count := prompt.template.count(PLACEHOLDER)) != 1:
-            raise WorkerError(
-                Reason.INVALID_RECIPE,
-                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand "
-                "there exactly once, where the document's text goes.",
-            )
-
-
 class Renderer:
     """Renders documents for a fixed set of prompts. Used from one thread at a time.
 
@@ -59,13 +41,15 @@ class Renderer:
     ) -> None:
         check_templates(prompts)
         self._tokenizer = tokenizer
-        self._instructions = {
-            prompt.name: Instruction(*prompt.template.split(PLACEHOLDER)) for prompt in prompts
-        }
+        self._templates = {prompt.name: parse(prompt.template) for prompt in prompts}
+        self._plain = [name for name, template in self._templates.items() if not template.columns]
+        self._columns = tuple(
+            dict.fromkeys(name for template in self._templates.values() for name in template.columns)
+        )
         self._room = max_model_len - max_tokens
         # Measured around a document, because without one the texts on both sides of it would share tokens.
-        probe = len(tokenizer.starts(_PROBE))
-        instruction = {name: len(ids) - probe for name, ids in self._assemble(_PROBE).items()}
+        probe, nothing = len(tokenizer.starts(_PROBE)), dict.fromkeys(self._columns, "")
+        instruction = {name: len(ids) - probe for name, ids in self._assemble(_PROBE, nothing).items()}
         longest = max(instruction, key=lambda name: instruction[name])
         self._budget = self._room - instruction[longest]
         if self._budget < 1:
@@ -80,21 +64,40 @@ class Renderer:
     @property
     def instructions(self) -> list[Instruction]:
         """The prompts' templates, in order."""
-        return list(self._instructions.values())
+        return [template.instruction for template in self._templates.values()]
 
     def shorten(self, text: str) -> str:
         """The text without characters that can't fit, so that a huge document does not take much memory."""
         # One character more than is kept, so that `render` still sees that there was more.
         return text[: self._longest + 1]
 
-    def render(self, text: str) -> RenderedDocument:
-        """The prompts for a document. Raises DocumentError when not even its first character fits."""
+    def check_fields(self, fields: Mapping[str, str]) -> None:
+        """Refuse columns that are longer than the context can be. Raises DocumentError."""
+        for name in self._columns:
+            if len(fields[name]) > self._longest:
+                raise DocumentError(
+                    f"column_too_long: the column {name} has {len(fields[name])} characters and does not "
+                    "fit the context"
+                )
+
+    def render(self, text: str, fields: Mapping[str, str] = MappingProxyType({})) -> RenderedDocument:
+        """The prompts for a document and the texts of its columns.
+
+        Raises DocumentError when not even the document's first character fits.
+        """
         part = self._fit(text[: self._longest])
         while True:
-            prompts = self._assemble(part)
-            excess = max(len(ids) for ids in prompts.values()) - self._room
+            prompts = self._assemble(part, fields)
+            longest = max(prompts, key=lambda name: len(prompts[name]))
+            excess = len(prompts[longest]) - self._room
             if excess <= 0:
                 break
+            if not part:
+                columns = ", ".join(self._templates[longest].columns)
+                raise DocumentError(
+                    f"column_too_long: the columns of prompt {longest} ({columns}) leave no room for a "
+                    "document"
+                )
             part = self._shrink(part, excess)
         if text and not part:
             raise DocumentError("context_too_small: not even the document's first character fits the context")
@@ -105,9 +108,16 @@ class Renderer:
         """Most characters that can fit, if every token is as long as tokens can be."""
         return self._budget * self._tokenizer.longest_token
 
-    def _assemble(self, document: str) -> dict[str, list[int]]:
-        prompts = self._tokenizer.encode(self.instructions, document)
-        return dict(zip(self._instructions, prompts, strict=True))
+    def _assemble(self, document: str, fields: Mapping[str, str]) -> dict[str, list[int]]:
+        prompts: dict[str, list[int]] = {}
+        if self._plain:
+            alike = [self._templates[name].instruction for name in self._plain]
+            prompts |= zip(self._plain, self._tokenizer.encode(alike, document), strict=True)
+        for name, template in self._templates.items():
+            if template.columns:
+                middle = template.fill(document, fields)
+                (prompts[name],) = self._tokenizer.encode([template.instruction], middle)
+        return {name: prompts[name] for name in self._templates}
 
     def _fit(self, text: str) -> str:
         """The longest beginning of the text that has at most `_budget` tokens by itself."""

@@ -48,7 +48,12 @@ def expected_keys(positions: Sequence[tuple[str, int]], files: Mapping[str, int]
 
 
 def write_merged(
-    segments: Sequence[Path], files: Mapping[str, int], expected: Keys, prompt: str, target: Path
+    segments: Sequence[Path],
+    files: Mapping[str, int],
+    expected: Keys,
+    prompt: str,
+    target: Path,
+    schema: pa.Schema,
 ) -> None:
     """Writes the rows of one prompt, each key once (the first segment that has it wins), sorted by key.
 
@@ -72,13 +77,13 @@ def write_merged(
     first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
     _require(ordered[first], expected, files, f"The segments of prompt {prompt}")
     rows = places[order[first]]
-    decoded = lru_cache(SEGMENTS_IN_MEMORY)(lambda segment: _read(segments[segment], prompt, SCHEMA.names))
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+    decoded = lru_cache(SEGMENTS_IN_MEMORY)(lambda segment: _read(segments[segment], prompt, schema.names))
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for start in range(0, len(rows), ROW_GROUP_ROWS):
-            writer.write_table(_gather(rows[start : start + ROW_GROUP_ROWS], decoded))
+            writer.write_table(_gather(rows[start : start + ROW_GROUP_ROWS], decoded, schema))
 
 
-def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table]) -> pa.Table:
+def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table], schema: pa.Schema) -> pa.Table:
     """The given rows in the given order. A row is the number of its segment and its place in there."""
     by_segment = np.argsort(rows[:, 0], kind="stable")
     segments, starts = np.unique(rows[by_segment, 0], return_index=True)
@@ -86,7 +91,7 @@ def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table]) -> 
         decoded(int(segment)).take(pa.array(rows[chosen, 1]))
         for segment, chosen in zip(segments, np.split(by_segment, starts[1:]), strict=True)
     ]
-    return pa.concat_tables(pieces).take(pa.array(np.argsort(by_segment, kind="stable"))).cast(SCHEMA)
+    return pa.concat_tables(pieces).take(pa.array(np.argsort(by_segment, kind="stable"))).cast(schema)
 
 
 def _read(path: Path, prompt: str, columns: Sequence[str]) -> pa.Table:

@@ -28,7 +28,7 @@ from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_manifest
 from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
-from rephrase_worker.samples import SCHEMA, Key, Sample, error_code, is_empty, to_table
+from rephrase_worker.samples import Key, Sample, error_code, is_empty, sample_schema, to_table
 from rephrase_worker.sink import merge
 from rephrase_worker.spec import Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
@@ -68,6 +68,7 @@ class ShardSink:
         self._store = store
         self._recipe = recipe
         self._shard = shard.shard
+        self._schema = sample_schema(shard.columns)
         self._files = {
             path: index for index, path in enumerate(dict.fromkeys(r.file.path for r in shard.ranges))
         }
@@ -110,7 +111,7 @@ class ShardSink:
             self._shard, first, self._files[first.source_file], self._writer, self._sequence
         )
         self._sequence += 1
-        content = _encode(samples, [prompt.name for prompt in self._recipe.prompts], note)
+        content = _encode(samples, [prompt.name for prompt in self._recipe.prompts], self._schema, note)
         # No other process uses this name. If it is taken, an earlier attempt at this very commit has worked
         # and only its answer got lost, so there is nothing left to write.
         self._store.create(path, content)
@@ -165,7 +166,7 @@ class ShardSink:
         segments = self._fetch_segments(folder) if missing else []
         merged = folder / "merged"
         for name in missing:
-            merge.write_merged(segments, self._files, expected, name, merged)
+            merge.write_merged(segments, self._files, expected, name, merged, self._schema)
             self._store.create_from_file(layout.sample_file(name, self._shard), merged)
 
     def _fetch_segments(self, folder: Path) -> list[Path]:
@@ -231,13 +232,15 @@ def _scratch() -> Iterator[Path]:
             ) from error
 
 
-def _encode(samples: Sequence[Sample], prompts: Sequence[str], note: CommitNote | None) -> bytes:
+def _encode(
+    samples: Sequence[Sample], prompts: Sequence[str], schema: pa.Schema, note: CommitNote | None
+) -> bytes:
     """The content of a segment. It has one row group for each prompt: merging goes prompt by prompt."""
     buffer = pa.BufferOutputStream()
-    with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
         for prompt in prompts:
             if rows := [sample for sample in samples if sample.prompt == prompt]:
-                writer.write_table(to_table(rows))
+                writer.write_table(to_table(rows, schema))
         if note is not None:
             writer.add_key_value_metadata({_NOTE: note.to_json()})
     return bytes(buffer.getvalue())

@@ -10,14 +10,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pt
 
+from rephrase_worker.columns import Wanted
 from rephrase_worker.plan import SourceFile
 from rephrase_worker.source import kinds, lines
 from rephrase_worker.source.decompress import INPUT_BYTES, CompressedStream, buffered
+from rephrase_worker.source.fields import json_type
 from rephrase_worker.source.files import FoundFile
 from rephrase_worker.source.opened import BrokenFileError, WatchedFile
 from rephrase_worker.source.parquet import open_parquet
@@ -52,28 +54,44 @@ class NotDocumentsError(WorkerError):
         self.names_text = names_text
 
 
-def inspect(found: FoundFile, file: WatchedFile, source: Source) -> SourceFile:
+class Inspected(NamedTuple):
+    """What a first look into a file has found."""
+
+    file: SourceFile
+    types: dict[str, pa.DataType]
+    """Of the other columns that the job wants: all of them in parquet, those that were seen in JSON lines."""
+
+
+class _Look(NamedTuple):
+    documents: int
+    exact: bool
+    types: dict[str, pa.DataType]
+
+
+def inspect(found: FoundFile, file: WatchedFile, source: Source, wanted: Wanted) -> Inspected:
     """The file as the plan records it. `file` is open at its start.
 
     Raises WorkerError: SOURCE_FORMAT when the file is not what its suffix or `source.format` says,
-    TEXT_FIELD_MISSING when it has no text or id field; NotDocumentsError for both where JSON lines were
-    looked for. What libraries raise over the content passes.
+    TEXT_FIELD_MISSING when it has no text or id field, NotDocumentsError for both where JSON lines were
+    looked for; COLUMN_MISSING when a parquet file lacks a column that is wanted besides. What libraries raise
+    over the content passes.
     """
     if found.format == "parquet":
-        documents, exact = _inspect_parquet(found, file, source), True
+        look = _inspect_parquet(found, file, source, wanted)
     elif found.size == 0:
-        documents, exact = 0, True
+        look = _Look(0, exact=True, types={})
     else:
-        documents, exact = _inspect_jsonl(found, file, source)
-    return SourceFile(
+        look = _inspect_jsonl(found, file, source, wanted)
+    recorded = SourceFile(
         path=found.path,
         format=found.format,
         compression=found.compression,
         size=found.size,
         etag=found.etag,
-        documents=documents,
-        documents_exact=exact,
+        documents=look.documents,
+        documents_exact=look.exact,
     )
+    return Inspected(recorded, look.types)
 
 
 def has_text(type_: pa.DataType) -> bool:
@@ -93,7 +111,7 @@ def has_text(type_: pa.DataType) -> bool:
     )
 
 
-def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source) -> int:
+def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source, wanted: Wanted) -> _Look:
     head = file.read(4096)
     file.seek(0)
     if not kinds.is_parquet(head):
@@ -107,7 +125,8 @@ def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source) -> int
     if min(rows, default=0) < 0 or sum(rows) != parquet.metadata.num_rows:
         raise BrokenFileError("its footer contradicts itself on the number of rows")
     if not sum(rows):
-        return 0  # Distributed writers leave empty parts, whose columns can differ from the others'.
+        # Distributed writers leave empty parts, whose columns can differ from the others'.
+        return _Look(0, exact=True, types={})
     schema = parquet.schema_arrow
     _require_column(found, schema, source.text_field)
     type_ = schema.field(source.text_field).type
@@ -120,18 +139,21 @@ def _inspect_parquet(found: FoundFile, file: WatchedFile, source: Source) -> int
         )
     if source.id_field is not None:
         _require_column(found, schema, source.id_field)
-    return sum(rows)
+    for name in wanted.names:
+        _require_column(found, schema, name, wanted)
+    return _Look(sum(rows), exact=True, types={name: schema.field(name).type for name in wanted.names})
 
 
-def _require_column(found: FoundFile, schema: pa.Schema, name: str) -> None:
+def _require_column(found: FoundFile, schema: pa.Schema, name: str, wanted: Wanted | None = None) -> None:
     if schema.names.count(name) != 1:
         problem = "has no column" if name not in schema.names else "has several columns named"
-        raise WorkerError(
-            Reason.TEXT_FIELD_MISSING, f"{found.path} {problem} {name}. Its columns: {_names(schema.names)}."
-        )
+        reason, why = Reason.TEXT_FIELD_MISSING, ""
+        if wanted is not None:
+            reason, why = Reason.COLUMN_MISSING, f", which {wanted.asks_for(name)}"
+        raise WorkerError(reason, f"{found.path} {problem} {name}{why}. Its columns: {_names(schema.names)}.")
 
 
-def _inspect_jsonl(found: FoundFile, file: WatchedFile, source: Source) -> tuple[int, bool]:
+def _inspect_jsonl(found: FoundFile, file: WatchedFile, source: Source, wanted: Wanted) -> _Look:
     counted = found.size <= COUNTED_BYTES
     stream: io.RawIOBase = file
     if found.compression is not None:
@@ -139,14 +161,15 @@ def _inspect_jsonl(found: FoundFile, file: WatchedFile, source: Source) -> tuple
         input_bytes = INPUT_BYTES if counted else _SAMPLED_INPUT_BYTES
         stream = CompressedStream(file, found.compression, input_bytes=input_bytes)
     if counted:
-        return _count(found, stream, source), True
+        return _count(found, stream, source, wanted)
     head = _read_head(stream)
     consumed = stream.consumed if isinstance(stream, CompressedStream) else len(head)
     sample = _whole_lines(head)
-    _check_lines(found, sample, source)
+    types = _check_lines(found, sample, source, wanted)
     documents = sum(1 for line in sample if lines.content(line))
     bytes_per_document = consumed * sum(map(len, sample)) / max(1, len(head)) / max(1, documents)
-    return max(1, round(found.size / max(1.0, bytes_per_document))), False
+    estimate = max(1, round(found.size / max(1.0, bytes_per_document)))
+    return _Look(estimate, exact=False, types=types)
 
 
 def _read_head(stream: io.RawIOBase) -> bytes:
@@ -164,23 +187,22 @@ def _read_head(stream: io.RawIOBase) -> bytes:
     return bytes(head)
 
 
-def _count(found: FoundFile, stream: io.RawIOBase, source: Source) -> int:
+def _count(found: FoundFile, stream: io.RawIOBase, source: Source, wanted: Wanted) -> _Look:
     """The exact number of documents. The first lines are checked as well."""
     sample: list[bytes] = []
     sampled = documents = 0
-    checked = False
+    types: dict[str, pa.DataType] | None = None
     with buffered(stream) as content:
         for number, (line, _) in enumerate(lines.lines(content)):
             if number < SAMPLE_LINES and sampled < SAMPLE_BYTES:
                 sample.append(line)
                 sampled += len(line)
-            elif not checked:
-                _check_lines(found, sample, source)
-                checked = True
+            elif types is None:
+                types = _check_lines(found, sample, source, wanted)
             documents += bool(lines.content(line))
-    if not checked:
-        _check_lines(found, sample, source)
-    return documents
+    if types is None:
+        types = _check_lines(found, sample, source, wanted)
+    return _Look(documents, exact=True, types=types)
 
 
 def _require_magic(found: FoundFile, file: WatchedFile) -> None:
@@ -201,11 +223,16 @@ def _whole_lines(head: bytes) -> list[bytes]:
     return found[:-1] if len(found) > 1 else [head]
 
 
-def _check_lines(found: FoundFile, sample: Sequence[bytes], source: Source) -> None:
-    """Raises NotDocumentsError when no line of a file's start is a JSON object, or none has the fields."""
+def _check_lines(
+    found: FoundFile, sample: Sequence[bytes], source: Source, wanted: Wanted
+) -> dict[str, pa.DataType]:
+    """The types of the wanted keys that the lines of a file's start have.
+
+    Raises NotDocumentsError when no line is a JSON object, or none has text and id.
+    """
     contents = [content for content in map(lines.content, sample) if content][:SAMPLE_LINES]
     if not contents:
-        return
+        return {}
     quoted = json.dumps(source.text_field).encode()
     names_text = any(quoted in content for content in contents)
     records: list[dict[str, Any]] = []
@@ -217,7 +244,7 @@ def _check_lines(found: FoundFile, sample: Sequence[bytes], source: Source) -> N
             problems.append(error.code)
     if not records:
         if len(contents) == 1 and len(contents[0]) >= SAMPLE_BYTES and contents[0].startswith(b"{"):
-            return  # The first line is longer than the sample, so it can't be judged yet.
+            return {}  # The first line is longer than the sample, so it can't be judged yet.
         raise NotDocumentsError(
             Reason.SOURCE_FORMAT,
             f"{found.path} does not hold one JSON object a line: it looks like "
@@ -233,6 +260,11 @@ def _check_lines(found: FoundFile, sample: Sequence[bytes], source: Source) -> N
                 f"Set source.{option} to one of: {_names(fields)}.",
                 names_text=names_text,
             )
+    return {
+        name: json_type([record.get(name) for record in records])
+        for name in wanted.names
+        if any(name in record for record in records)
+    }
 
 
 def _names(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from rephrase_worker.plan import Range
 from rephrase_worker.source import ids, lines
+from rephrase_worker.source.fields import Fields, Others
 from rephrase_worker.source.opened import BrokenFileError, WatchedFile
 from rephrase_worker.source.row import Row
 from rephrase_worker.spec import Source
@@ -22,23 +23,30 @@ def open_parquet(file: WatchedFile) -> pq.ParquetFile:
     return pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
 
 
-def rows(file: WatchedFile, range_: Range, source: Source) -> Iterator[Row]:
-    """The rows of the range, each with its number as position. Only their row groups and the columns of text
-    and id are read.
+def rows(file: WatchedFile, range_: Range, source: Source, fields: Fields) -> Iterator[Row]:
+    """The rows of the range, each with its number as position. Only their row groups are read, and only the
+    columns of text and id and those that are wanted besides.
     """
     parquet = open_parquet(file)
-    columns = list(dict.fromkeys([source.text_field, source.id_field or source.text_field]))
+    own = [source.text_field, source.id_field or source.text_field]
+    columns = list(dict.fromkeys([*own, *fields.sources]))
     first = 0
     for group in range(parquet.num_row_groups):
         count = parquet.metadata.row_group(group).num_rows
         last = first + count
         if last > range_.start and (range_.end is None or first < range_.end):
-            yield from _group_rows(parquet, group, first, columns, range_, source)
+            yield from _group_rows(parquet, group, first, columns, range_, source, fields)
         first = last
 
 
 def _group_rows(
-    parquet: pq.ParquetFile, group: int, first: int, columns: list[str], range_: Range, source: Source
+    parquet: pq.ParquetFile,
+    group: int,
+    first: int,
+    columns: list[str],
+    range_: Range,
+    source: Source,
+    fields: Fields,
 ) -> Iterator[Row]:
     position = first
     for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
@@ -52,8 +60,9 @@ def _group_rows(
                 if source.id_field is not None
                 else [None] * part.num_rows
             )
-            for offset, (text, id_) in enumerate(zip(texts, found, strict=True)):
-                yield _row(position + start + offset, id_, text, source)
+            others = fields.of_batch(part)
+            for offset, (text, id_, other) in enumerate(zip(texts, found, others, strict=True)):
+                yield _row(position + start + offset, id_, text, other, source)
         position += batch.num_rows
         if range_.end is not None and position >= range_.end:
             return
@@ -64,11 +73,13 @@ def _group_rows(
         )
 
 
-def _row(position: int, id_: str | None, text: bytes | None, source: Source) -> Row:
+def _row(position: int, id_: str | None, text: bytes | None, other: Others, source: Source) -> Row:
+    texts, carried, misfit = other
     try:
-        return Row(position, id_, _text(text, source.text_field), None)
+        found = _text(text, source.text_field) if misfit is None else ""
+        return Row(position, id_, found, misfit, texts, carried)
     except lines.UnusableDocumentError as error:
-        return Row(position, id_, "", str(error))
+        return Row(position, id_, "", str(error), texts, carried)
 
 
 def _text(value: bytes | None, field: str) -> str:

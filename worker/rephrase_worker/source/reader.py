@@ -7,7 +7,7 @@ not decodable), the shard ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
 from rephrase_worker.source import jsonl, parquet
+from rephrase_worker.source.fields import Fields
 from rephrase_worker.source.files import etag, open_location
 from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, watched
 from rephrase_worker.source.row import Row
@@ -29,8 +30,9 @@ class ShardReader(PipelineStep):
 
     Each document's metadata holds `source_file` and `source_position`, and `error` (`code: sentence`)
     with an empty text when the document can't be rephrased. Codes: invalid_json, not_an_object,
-    missing_text, text_not_string, empty_text, not_utf8, line_too_long. Memory stays within a small batch
-    of documents.
+    missing_text, text_not_string, empty_text, not_utf8, line_too_long, column_type. `fields` are the texts of
+    the `placeholders`, `carried` the values of the plan's columns. Memory stays within a small batch of
+    documents.
 
     Raises WorkerError while it runs: SOURCE_CHANGED when a file is not the one that was planned,
     SOURCE_UNREADABLE when its content can't be decoded or the file can't be opened.
@@ -39,10 +41,11 @@ class ShardReader(PipelineStep):
     type = "Reader"
     name = "Rephrase shard"
 
-    def __init__(self, shard: ShardPlan, source: Source) -> None:
+    def __init__(self, shard: ShardPlan, source: Source, placeholders: Sequence[str] = ()) -> None:
         super().__init__()
         self._shard = shard
         self._source = source
+        self._fields = Fields(placeholders, shard.columns)
 
     def run(
         self,
@@ -55,7 +58,7 @@ class ShardReader(PipelineStep):
             yield from data
         root = open_location(self._shard.root)
         for range_ in self._shard.ranges:
-            rows = _read(root, range_, self._source)
+            rows = _read(root, range_, self._source, self._fields)
             for row in islice(rows, range_.max_documents):
                 yield _document(range_.file.path, row)
 
@@ -64,21 +67,25 @@ def _document(path: str, row: Row) -> Document:
     metadata: dict[str, Any] = {"source_file": path, "source_position": row.position}
     if row.error is not None:
         metadata["error"] = row.error
+    if row.fields is not None:
+        metadata["fields"] = row.fields
+    if row.carried is not None:
+        metadata["carried"] = row.carried
     return Document(text=row.text, id=row.id or f"{path}:{row.position}", metadata=metadata)
 
 
-def _read(root: Location, range_: Range, source: Source) -> Iterator[Row]:
+def _read(root: Location, range_: Range, source: Source, fields: Fields) -> Iterator[Row]:
     planned = range_.file
     location = root / planned.path
     _require_unchanged(location, planned)
     try:
         with watched(location, planned.size) as file:
             if planned.format == "parquet":
-                yield from parquet.rows(file, range_, source)
+                yield from parquet.rows(file, range_, source, fields)
             elif planned.compression is None:
-                yield from jsonl.plain_rows(file, range_, source)
+                yield from jsonl.plain_rows(file, range_, source, fields)
             else:
-                yield from jsonl.compressed_rows(file, planned.compression, source)
+                yield from jsonl.compressed_rows(file, planned.compression, source, fields)
     except BrokenFileError as error:
         raise WorkerError(
             Reason.SOURCE_UNREADABLE,

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     """A file of the source has changed since it was planned."""
     TEXT_FIELD_MISSING = "TextFieldMissing"
     """The source has no column or key of the name in `source.textField` or `source.idField`."""
+    COLUMN_MISSING = "ColumnMissing"
+    """The source has no column or key that a placeholder of a prompt or `output.columns` names."""
     MODEL_NOT_FOUND = "ModelNotFound"
     """There is no such model, or it can't be loaded."""
     OUTPUT_NOT_WRITABLE = "OutputNotWritable"
@@ -75,6 +77,7 @@ EXIT_CODES: dict[Reason, ExitCode] = {
     Reason.SOURCE_FORMAT: ExitCode.CONFIG,
     Reason.SOURCE_CHANGED: ExitCode.DATA,
     Reason.TEXT_FIELD_MISSING: ExitCode.CONFIG,
+    Reason.COLUMN_MISSING: ExitCode.CONFIG,
     Reason.MODEL_NOT_FOUND: ExitCode.CONFIG,
     Reason.OUTPUT_NOT_WRITABLE: ExitCode.CONFIG,
     Reason.OUTPUT_IN_USE: ExitCode.CONFIG,

@@ -94,12 +94,19 @@ class Sampling(Contract):
 
 
 class Output(Contract):
-    """Where the dataset goes."""
+    """Where the dataset goes, and what of the source goes with it."""
 
     uri: Uri = Field(
         description="A folder: s3://BUCKET/path, gs://BUCKET/path, abfs://CONTAINER/path, pvc://CLAIM/path "
         "(a PersistentVolumeClaim that all the job's pods can write) or, where the installer of the operator "
         "allows it, an absolute path. It belongs to one job: a second recipe on the same folder is refused."
+    )
+    columns: Annotated[list[Text], Since(2)] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Columns or keys of the source that every sample carries along, with the types that "
+        "planning finds. One that has the name of a sample's own column gets the prefix source_.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 

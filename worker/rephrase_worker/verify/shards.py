@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import pyarrow as pa
+
 from rephrase_worker import layout
 from rephrase_worker.engine.simulated import MODEL_NAME
 from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
-from rephrase_worker.samples import SCHEMA
+from rephrase_worker.samples import sample_schema
 from rephrase_worker.spec import Prompt, Recipe
 from rephrase_worker.verify import positions
 from rephrase_worker.verify.faults import Depth, Fault, FaultKind, redo, several
@@ -53,8 +55,10 @@ def file_faults(
     """Whether a final file holds the rows that the manifest counts."""
     where, remedy = layout.sample_file(prompt.name, shard.shard), redo(shard.shard)
     account = manifest.prompts.get(prompt.name)
-    if not figures.schema.equals(SCHEMA):
-        yield Fault(kind=FaultKind.SCHEMA, where=where, what=_schemas_differ(figures), remedy=remedy)
+    schema = sample_schema(shard.columns)
+    if not figures.schema.equals(schema):
+        what = _schemas_differ(schema, figures)
+        yield Fault(kind=FaultKind.SCHEMA, where=where, what=what, remedy=remedy)
     for name, wanted in _constants(recipe, prompt, shard).items():
         values = figures.constants.get(name, set())
         if strange := [repr(value) for value in values if value not in wanted]:
@@ -159,8 +163,8 @@ def _constants(recipe: Recipe, prompt: Prompt, shard: ShardPlan) -> dict[str, se
     }
 
 
-def _schemas_differ(figures: FileFigures) -> str:
-    mine, theirs = set(map(str, SCHEMA)), set(map(str, figures.schema))
+def _schemas_differ(schema: pa.Schema, figures: FileFigures) -> str:
+    mine, theirs = set(map(str, schema)), set(map(str, figures.schema))
     lost, added = sorted(mine - theirs), sorted(theirs - mine)
     parts = [f"has no {several(lost, len(lost))}"] if lost else []
     parts += [f"has {several(added, len(added))} instead"] if added else []
