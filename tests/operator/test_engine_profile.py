@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rephrase_operator.api.conditions import ConditionType
 from rephrase_operator.api.status import EngineStatus, Phase, RephraseJobStatus, parse_status
+from rephrase_operator.library import library
 from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile import engine_profile
 from rephrase_operator.settings import Settings
-from rephrase_worker.spec import EngineSettings, Recipe
+from rephrase_worker.spec import EngineSettings, Recipe, Speculation
 from tests.operator.builders import World, spec_of
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMOLLM = {"name": "HuggingFaceTB/SmolLM2-1.7B-Instruct"}
 APPLIED = "True/ProfileApplied"
 LARGE = {"name": "openai/gpt-oss-120b"}
@@ -94,6 +98,22 @@ def test_the_workers_ask_for_the_gpus_of_the_resolved_settings() -> None:
     assert file_of(world).tensor_parallel_size == 2
     plan = world.manifests["plan"]["spec"]["template"]["spec"]["containers"][0]
     assert "nvidia.com/gpu" not in plan["resources"].get("limits", {})
+
+
+def test_the_finephrase_example_gets_the_settings_of_the_published_run() -> None:
+    raw = yaml.safe_load((EXAMPLES / "rephrasejob-finephrase.yaml").read_text())["spec"]
+    assert "engine" not in raw
+    world = World(raw=raw, library=dict(library())).planned(suffix_speculation=True)
+    assert file_of(world) == EngineSettings(
+        tensor_parallel_size=1,
+        max_model_len=8192,
+        max_num_seqs=2048,
+        max_num_batched_tokens=16384,
+        gpu_memory_utilization=0.90,
+        enable_prefix_caching=True,
+        speculation=Speculation(method="suffix", num_speculative_tokens=32),
+    )
+    assert "as worker.nodeSelector says" in engine_of(world).why
 
 
 BAD = [

@@ -14,7 +14,7 @@ class Speculation(Contract):
 
     method: Literal["ngram", "suffix"] = Field(
         description="Where the guesses come from: the prompt (ngram), or earlier outputs as well (suffix), "
-        "for which the worker's image has to have arctic-inference: those of this project don't."
+        "for which the worker's image has to have arctic-inference, as this project's CUDA image has."
     )
     num_speculative_tokens: int = Field(ge=1, le=128, description="Tokens guessed at a time.")
     prompt_lookup_max: int | None = Field(
