@@ -271,8 +271,7 @@ def pace_of(shards: int, *, workers: str = "pod-{}", node: str = "node-{}") -> P
                     at=1_800_000_000_000 + (shard // 100) * 3_600_000 + minute * 60_000,
                     engine=60_000,
                     samples=10,
-                    output_tokens=500_000 + shard,
-                    prompt_tokens=10,
+                    tokens=500_000 + shard,
                 )
                 for minute in range(60)
             )

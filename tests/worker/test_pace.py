@@ -25,8 +25,7 @@ def note(
         engine=engine,
         startup=startup,
         samples=1,
-        output_tokens=tokens,
-        prompt_tokens=0,
+        tokens=tokens,
     )
 
 
@@ -63,7 +62,7 @@ def test_bins_hold_all_work_in_whatever_order_shards_come(
 ) -> None:
     pace = pace_of(*timelines)
     points = [point for each in timelines for point in each.points]
-    assert sum(each.output_tokens for each in pace.bins) == sum(point.output_tokens for point in points)
+    assert sum(each.tokens for each in pace.bins) == sum(point.tokens for point in points)
     assert sum(each.engine for each in pace.bins) == sum(point.engine for point in points)
     assert len(pace.bins) <= BINS
     mixed = list(timelines)

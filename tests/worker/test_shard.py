@@ -108,7 +108,7 @@ def test_the_manifest_tells_which_pods_made_it_and_when(recipe: Recipe) -> None:
     made = second.run().timeline
     by_name = {worker.name: (worker.node, worker.gpus) for worker in made.workers}
     assert by_name == {"pod-a": ("node-1", 1), "second": ("", 4)}
-    assert sum(point.output_tokens for point in made.points) == TEXTS * TOKENS
+    assert TEXTS * TOKENS <= sum(point.tokens for point in made.points) < 2 * TEXTS * TOKENS
     assert sum(point.samples for point in made.points) == DOCUMENTS * ROLLOUTS * len(PROMPTS)
     for pod, name in ((first, "pod-a"), (second, "second")):
         points = [point for point in made.points if made.workers[point.worker].name == name]

@@ -24,7 +24,7 @@ from tests.worker.builders import (
 
 
 def note(worker: str = "pod", at: int = 1000, **figures: int) -> CommitNote:
-    defaults = {"engine": 10, "startup": 0, "samples": 1, "output_tokens": 5, "prompt_tokens": 7}
+    defaults = {"engine": 10, "startup": 0, "samples": 1, "tokens": 5}
     return CommitNote(worker=Worker(name=worker, gpus=1), at=at, **(defaults | figures))
 
 
@@ -35,7 +35,7 @@ NOTES = st.lists(
         at=st.integers(0, 10**13),
         engine=st.integers(0, 10**7),
         samples=st.integers(0, 10**6),
-        output_tokens=st.integers(0, 10**9),
+        tokens=st.integers(0, 10**9),
     ),
     max_size=400,
 )
@@ -46,7 +46,7 @@ def test_a_timeline_is_bounded_and_loses_no_work(notes: list[CommitNote]) -> Non
     made = timeline(notes)
     assert len(made.points) <= POINTS
     assert len(made.workers) <= WORKERS
-    for figure in ("engine", "startup", "samples", "output_tokens", "prompt_tokens"):
+    for figure in ("engine", "startup", "samples", "tokens"):
         assert sum(getattr(point, figure) for point in made.points) == sum(
             getattr(each, figure) for each in notes
         )

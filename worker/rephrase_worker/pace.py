@@ -30,7 +30,7 @@ class Bin(NamedTuple):
 
     start: int
     """Milliseconds since 1970 UTC."""
-    output_tokens: int
+    tokens: int
     engine: int
     """Milliseconds of all engines: divided by the width, how many ran."""
 
@@ -48,12 +48,12 @@ class Share(Contract):
     """`engine` times GPUs; times 1 on CPUs."""
     startup: int = 0
     samples: int = 0
-    output_tokens: int = 0
+    tokens: int = 0
 
     @property
     def speed(self) -> float:
         """Output tokens per second and GPU (or worker without one) while the engine ran."""
-        return self.output_tokens * 1000 / self.gpu_engine if self.gpu_engine else 0.0
+        return self.tokens * 1000 / self.gpu_engine if self.gpu_engine else 0.0
 
 
 class Pace(Contract):
@@ -92,7 +92,7 @@ class _Totals:
     gpu: int = 0
     startup: int = 0
     samples: int = 0
-    output_tokens: int = 0
+    tokens: int = 0
 
     def share(self, name: str) -> Share:
         return Share(
@@ -104,7 +104,7 @@ class _Totals:
             gpu_engine=self.gpu_engine,
             startup=self.startup,
             samples=self.samples,
-            output_tokens=self.output_tokens,
+            tokens=self.tokens,
         )
 
     def add(self, gpus: int, figures: Point | _Totals) -> None:
@@ -112,7 +112,7 @@ class _Totals:
         self.engine += figures.engine
         self.startup += figures.startup
         self.samples += figures.samples
-        self.output_tokens += figures.output_tokens
+        self.tokens += figures.tokens
         if isinstance(figures, Point):
             self.gpu_engine += figures.engine * max(1, gpus)
             self.gpu += (figures.engine + figures.startup) * gpus
@@ -191,12 +191,12 @@ def _spread(point: Point, width: int) -> Iterator[tuple[int, int, int]]:
     """
     began, length = point.at - point.engine, point.engine
     if length == 0:
-        yield point.at // width, point.output_tokens, 0
+        yield point.at // width, point.tokens, 0
         return
     done_tokens = done = 0
     for number in range(began // width, (point.at - 1) // width + 1):
         upto = min((number + 1) * width, point.at) - began
-        tokens = point.output_tokens * upto // length
+        tokens = point.tokens * upto // length
         yield number, tokens - done_tokens, upto - done
         done_tokens, done = tokens, upto
 

@@ -42,8 +42,9 @@ class CommitNote(Contract):
     startup: int = 0
     """Of the worker's first commit: how long it took until its engine was ready."""
     samples: int
-    output_tokens: int
-    prompt_tokens: int
+    tokens: int
+    """Output tokens that the engine generated since the commit before, of unfinished requests too. (Those of
+    the samples would all seem to be made when a long request ends.)"""
 
 
 class Point(NamedTuple):
@@ -55,8 +56,7 @@ class Point(NamedTuple):
     engine: int
     startup: int
     samples: int
-    output_tokens: int
-    prompt_tokens: int
+    tokens: int
 
 
 class Timeline(Contract):
@@ -81,8 +81,7 @@ def timeline(notes: Iterable[CommitNote]) -> Timeline:
                 note.engine,
                 note.startup,
                 note.samples,
-                note.output_tokens,
-                note.prompt_tokens,
+                note.tokens,
             )
         )
     together = 1
@@ -101,7 +100,7 @@ def timeline(notes: Iterable[CommitNote]) -> Timeline:
 def _order(note: CommitNote) -> tuple[object, ...]:
     """By time; what follows makes the order the same whichever way the notes come."""
     worker = note.worker
-    figures = (note.engine, note.startup, note.samples, note.output_tokens, note.prompt_tokens)
+    figures = (note.engine, note.startup, note.samples, note.tokens)
     return note.at, worker.name, worker.node, worker.gpus, *figures
 
 

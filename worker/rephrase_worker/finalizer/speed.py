@@ -41,7 +41,7 @@ def facts(pace: Pace, rows: int) -> list[tuple[str, str]]:
     found = [
         ("Generated", f"{_moment(pace.began)} to {_moment(pace.ended)} UTC, {duration(took)}"),
         ("Workers", _workers(pace)),
-        ("Mean throughput", f"{_rate(total.output_tokens / took if took else 0)} output tokens/s"),
+        ("Mean throughput", f"{_rate(total.tokens / took if took else 0)} output tokens/s"),
         (f"Per {_unit(pace)}", f"{_rate(total.speed)} output tokens/s while its engine ran"),
         *hours(pace),
     ]
@@ -65,9 +65,9 @@ def hours(pace: Pace) -> list[tuple[str, str]]:
 
 def throughput(pace: Pace) -> Picture:
     """Output tokens per second over time."""
-    rates = [each.output_tokens * 1000 / _lasted(pace, each.start) for each in pace.bins]
+    rates = [each.tokens * 1000 / _lasted(pace, each.start) for each in pace.bins]
     end = (pace.ended - pace.began) / 1000
-    mean = pace.total.output_tokens / end if end else 0.0
+    mean = pace.total.tokens / end if end else 0.0
     alternative = (
         f"Output tokens per second over {duration(end)}: {_rate(mean)} in the mean, "
         f"{_rate(max(rates, default=0))} at most."
@@ -139,7 +139,7 @@ def _rows(shares: Sequence[Share], names: Callable[[Share], tuple[str, str]]) ->
         Row(
             (
                 *names(each),
-                number(each.output_tokens),
+                number(each.tokens),
                 duration(each.engine / 1000),
                 _rate(each.speed),
             ),

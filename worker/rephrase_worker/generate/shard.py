@@ -77,8 +77,7 @@ class SinkForLoop:
             engine=_milliseconds(now.engine_seconds - (before.engine_seconds if before else 0.0)),
             startup=0 if before else _milliseconds(sum(now.startup_seconds.values())),
             samples=len(samples),
-            output_tokens=sum(sample.output_tokens for sample in samples),
-            prompt_tokens=sum(sample.prompt_tokens for sample in samples),
+            tokens=now.generated_tokens - (before.generated_tokens if before else 0),
         )
         self._sink.commit(samples, note)
 
