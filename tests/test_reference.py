@@ -12,9 +12,11 @@ import pytest
 
 from rephrase_operator.api import crd
 from rephrase_operator.runtime import metrics as operator_metrics
+from rephrase_worker.profiles import GPUS
+from rephrase_worker.profiles import profiles as library
 from rephrase_worker.report import metrics as worker_metrics
 from rephrase_worker.spec import ExitCode, Reason
-from scripts.reference import commands, metrics, rephrasejob
+from scripts.reference import commands, metrics, profiles, rephrasejob
 from scripts.reference.__main__ import FOLDER, pages
 
 
@@ -110,6 +112,18 @@ def test_the_operators_own_metrics_are_on_the_page() -> None:
     own = section(metrics.page(), "Operator: its own work")
     assert "| `rephrase_operator_reconcile_duration_seconds` | histogram | seconds |" in own
     assert "| `rephrase_operator_reconcile_errors_total` | counter |" in own
+
+
+def test_every_profile_variant_and_gpu_is_on_the_page() -> None:
+    page = profiles.page()
+    for profile in library().values():
+        (figures, settings) = [line for line in page.splitlines() if line.startswith(f"| `{profile.name}` |")]
+        assert profile.models[0] in figures
+        for on in profile.gpus.values():
+            for variant in (on.baseline, on.fastest, on.production):
+                assert f"{variant.tokens_per_second_per_gpu:,}" in figures
+        assert "maxNumSeqs" in settings
+    assert all(f"| `{gpu}` |" in page for gpu in GPUS)
 
 
 def test_every_exit_code_reason_and_flag_is_on_the_page() -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from scripts.reference import commands, metrics, rephrasejob
+from scripts.reference import commands, metrics, profiles, rephrasejob
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -17,6 +17,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "rephrasejob.md": rephrasejob.page(),
         FOLDER / "metrics.md": metrics.page(),
         FOLDER / "commands.md": commands.page(),
+        FOLDER / "profiles.md": profiles.page(),
     }
 
 
