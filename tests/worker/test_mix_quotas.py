@@ -144,7 +144,8 @@ def test_a_small_mix_of_much_data_reads_little_of_it() -> None:
     plans = list(deal(mix, expected, files, listing))
     outputs = sum(run.end - run.start for plan in plans for run in plan.outputs)
     assert 10_000 <= outputs <= 20_000  # of ten million
-    assert sum(block.documents for plan in plans for block in plan.original) <= 50_000  # of a million
+    assert {len(plan.original) for plan in plans} == {1024}
+    assert {block.documents for plan in plans for block in plan.original} <= set(range(1, 157))
 
 
 def test_original_data_without_a_token_to_expect_does_not_divide_by_nothing() -> None:

@@ -29,8 +29,9 @@ and more reading: a row group of 10,000 rows is read whole even for a few of the
 MARGIN = 1.25
 """Outputs are dealt with this margin over what the plan expects to use, because its figures are estimates."""
 
-ORIGINAL_MARGIN = 4
-"""Original documents are dealt with this margin. They are read only until there is enough."""
+ORIGINAL_MARGIN = 64
+"""Blocks of original data are dealt with this margin, and read only until there is enough. Where a few
+documents hold most of the tokens, and don't fit, many of the others are needed."""
 
 _MOST_BLOCKS = 200_000
 """Most blocks of a prompt or of the original data; they are sorted in memory."""
@@ -148,14 +149,7 @@ def _chosen_blocks(mix: Mix, expected: Expected, listing: MixListing, keyed: Key
     total = sum(take.documents for take in taken)
     size = max(1, expected.documents // (expected.shards * BLOCKS), math.ceil(total / _MOST_BLOCKS))
     cut = [block for take in taken for block in _blocks(take, size)]
-    chosen: list[OriginalBlock] = []
-    there = 0
-    for block in sorted(cut, key=lambda block: _key_of(keyed, block)):
-        if there >= ORIGINAL_MARGIN * expected.documents and len(chosen) >= expected.shards:
-            break
-        chosen.append(block)
-        there += block.documents
-    return chosen
+    return sorted(cut, key=lambda block: _key_of(keyed, block))[: ORIGINAL_MARGIN * BLOCKS * expected.shards]
 
 
 def _blocks(take: Take, size: int) -> Iterator[OriginalBlock]:

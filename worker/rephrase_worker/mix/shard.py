@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from rephrase_worker.mixes import (
     MixManifest,
     MixOrder,
     MixShardPlan,
+    OriginalBlock,
     original_needed,
 )
 from rephrase_worker.spec import Reason, WorkerError
@@ -124,11 +125,11 @@ class MixShard:
         self._on_tokens(sum(tokens))
 
     def _read_original(self, spool: Spool, wanted: float, counter: TokenCounter) -> None:
-        """Read the blocks that should have as many tokens, and then one by one until they come close."""
+        """Read the blocks that should have as many tokens, and then more until they come close."""
         blocks = self._plan.original
         documents = np.cumsum([block.documents for block in blocks])
         first = 1 + int(np.searchsorted(documents, wanted / max(1.0, self._listing.tokens_per_document)))
-        for group in [blocks[:first], *([block] for block in blocks[first:])]:
+        for group in _groups(blocks, first):
             for batch in self._original.batches(group):
                 self._keep(spool, batch, counter)
             if spool.tokens.sum() >= wanted and _is_near(spool, wanted):
@@ -179,6 +180,14 @@ class MixShard:
             ),
             "most_repetitions": int(repetition.max(initial=-1)) + 1,
         }
+
+
+def _groups(blocks: Sequence[OriginalBlock], first: int) -> Iterator[Sequence[OriginalBlock]]:
+    """The first blocks, and then twice as many more each time: a compressed file is read for each group."""
+    start, size = 0, first
+    while start < len(blocks):
+        yield blocks[start : start + size]
+        start, size = start + size, 1 if start == 0 else 2 * size
 
 
 def _is_near(spool: Spool, wanted: float) -> bool:
