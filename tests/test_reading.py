@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from huggingface_hub import DatasetCard
 from rephrase_worker.finalizer import finalize
 from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
-from rephrase_worker.spec import Recipe
+from rephrase_worker.spec import Output, Recipe
 from rephrase_worker.store import Store
 from tests.requirements import ROOT
 from tests.worker.builders import (
@@ -35,10 +36,14 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 FOLDER, BUCKET = "/data/rephrased", "s3://my-bucket/rephrased"
 
 
-def finished(source: Path, output: str) -> Recipe:
+def finished(source: Path, output: str, *columns: str) -> Recipe:
     """A dataset of 12 documents, three of them in error, in two shards."""
-    write_parquet(source / "a.parquet", [f"text {number}" if number % 4 else None for number in range(12)])
+    texts = [f"text {number}" if number % 4 else None for number in range(12)]
+    moments = [datetime.datetime(2026, 1, 1 + number, tzinfo=datetime.UTC) for number in range(12)]
+    tags = [[{"name": "a", "weight": 0.5}]] * 12
+    write_parquet(source / "a.parquet", texts, url=texts, crawled=moments, tags=tags)
     recipe = make_recipe(source, output, prompts=("faq", "math"), documents_per_shard=6)
+    recipe = recipe.model_copy(update={"output": Output(uri=output, columns=list(columns))})
     planner.plan(recipe)
     for shard in shard_plans(recipe):
         documents = read_documents(recipe, shard)
@@ -91,14 +96,19 @@ def test_an_example_reads_the_folder(block: str, words: str, dataset: Path, tmp_
         assert sum(text.count("\n") for text in written) == 9
 
 
+@pytest.mark.parametrize("columns", [(), ("url", "crawled", "tags", "text")])
 def test_datasets_finds_in_the_folder_what_the_card_says(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    finished(tmp_path / "in", str(tmp_path / "rephrased"), *columns)
+    dataset = tmp_path / "rephrased"
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     info = DatasetCard((dataset / "README.md").read_text()).data.get("dataset_info")
     for said in info:
-        builder = datasets.load_dataset_builder(str(dataset), said["config_name"], cache_dir=str(tmp_path))
-        loaded = datasets.load_dataset(str(dataset), said["config_name"], cache_dir=str(tmp_path))
+        builder = datasets.load_dataset_builder(
+            str(dataset), said["config_name"], cache_dir=str(tmp_path / "cache")
+        )
+        loaded = datasets.load_dataset(str(dataset), said["config_name"], cache_dir=str(tmp_path / "cache"))
         assert list(loaded) == ["train"]
         assert loaded["train"].features._to_yaml_list() == said["features"]
         assert builder.info.features == loaded["train"].features
@@ -107,6 +117,7 @@ def test_datasets_finds_in_the_folder_what_the_card_says(
         assert found.num_bytes == pytest.approx(said["splits"][0]["num_bytes"], rel=0.02)
         sizes = [file.stat().st_size for file in (dataset / said["config_name"]).iterdir()]
         assert said["download_size"] == sum(sizes)
+        assert len(said["features"]) == 16 + len(columns)
     assert datasets.get_dataset_config_names(str(dataset)) == ["faq", "math"]
 
 

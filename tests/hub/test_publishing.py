@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from huggingface_hub import snapshot_download
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from rephrase_worker.publisher.batches import Pace, batches
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import ExitCode, Publish, PublishReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store, StoredFile
+from rephrase_worker.verify import Depth, Outcome, verify
 from tests.hub.stub import Repository, StubHub
 from tests.hub.writes import Refused
 from tests.worker.builders import (
@@ -375,3 +377,14 @@ def test_no_hour_has_more_commits_than_allowed() -> None:
         clock.time += number % 7
     assert all(late - early >= 3600 for early, late in zip(turns, turns[10:], strict=False))
     assert clock.now() < 5 * 3600
+
+
+def test_what_is_published_proves_itself_on_the_hub_and_when_it_is_downloaded(
+    hub: StubHub, dataset: Recipe, tmp_path: Path
+) -> None:
+    published(dataset)
+    there = verify("hf://datasets/me/data")
+    assert (there.outcome, there.faults, there.rows) == (Outcome.COMPLETE, [], 12)
+    folder = snapshot_download("me/data", repo_type="dataset", local_dir=tmp_path / "downloaded")
+    here = verify(folder, depth=Depth.CONTENT)
+    assert (here.outcome, here.faults, here.rows) == (Outcome.COMPLETE, [], 12)

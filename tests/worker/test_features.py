@@ -38,6 +38,11 @@ def test_our_own_columns_are_named_as_datasets_names_them(schema: pa.Schema) -> 
     assert features(schema) == datasets.Features.from_arrow_schema(schema)._to_yaml_list()
 
 
+def test_a_type_that_datasets_does_not_know_leaves_the_columns_out() -> None:
+    nested = pa.struct([("a", pa.list_(pa.map_(pa.string(), pa.int32())))])
+    assert features(pa.schema([("id", pa.string()), ("carried", nested)])) is None
+
+
 @given(TYPES)
 def test_columns_of_any_type_are_named_as_datasets_names_them(kind: pa.DataType) -> None:
     schema = pa.schema([("id", pa.string()), ("carried", kind)])

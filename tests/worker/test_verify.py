@@ -341,6 +341,8 @@ def range_of(shard: int, **change: int) -> tuple[str, Callable[[dict[str, Any]],
     return layout.shard_plan(shard), lambda it: it["ranges"][0].update(change)
 
 
+URL = {"name": "url", "source": "url", "type": "string", "arrow": "bm90aGluZw=="}
+
 BOOKS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "a range begins later": (*range_of(1, start=6), layout.shard_plan(1)),
     "a range ends earlier": (*range_of(1, end=9), layout.shard_plan(1)),
@@ -367,6 +369,16 @@ BOOKS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "the plan has more shards": (layout.PLAN, lambda it: it.update(shards=5), layout.shard_plan(4)),
     "the plan has fewer shards": (layout.PLAN, lambda it: it.update(shards=3), layout.PLAN),
     "the plan has more files": (layout.PLAN, lambda it: it.update(files=3), layout.PLAN),
+    "a shard carries another column": (
+        layout.shard_plan(1),
+        lambda it: it.update(columns=[URL]),
+        layout.shard_plan(1),
+    ),
+    "the plan carries another column": (
+        layout.PLAN,
+        lambda it: it.update(columns=[URL]),
+        layout.PLAN,
+    ),
     "the plan has another model": (
         layout.PLAN,
         lambda it: it.update(modelRevision="other"),

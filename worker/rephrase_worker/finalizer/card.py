@@ -110,7 +110,8 @@ def _infos(account: Account, configurations: Sequence[str], schema: pa.Schema) -
         # have no manifest yet are in no count.
         counted = name not in account.unfinished_file_numbers
         sizes = _sizes(totals.text + totals.error, totals.bytes, totals.memory_bytes) if counted else {}
-        yield {"config_name": name, "features": features(schema), **sizes}
+        columns = features(schema)
+        yield {"config_name": name, **({"features": columns} if columns is not None else {}), **sizes}
 
 
 def _sizes(rows: int, files: int, memory: int) -> dict[str, Any]:

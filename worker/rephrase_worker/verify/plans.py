@@ -40,6 +40,7 @@ class PlanCheck:
             )
         size = sum(file.size for file in self._listing.files)
         for name, mine, listed in (
+            ("columns", self._plan.columns, self._listing.columns),
             ("files", self._plan.files, len(self._listing.files)),
             ("bytes", self._plan.bytes, size),
             ("source revision", self._plan.source_revision, self._listing.revision),
@@ -59,6 +60,8 @@ class PlanCheck:
             self._whole = False
             yield _fault(where, f"it is the plan of shard {shard.shard} of {shard.root}")
             return
+        if shard.columns != self._plan.columns:
+            yield _fault(where, "its carried columns are not the plan's")
         if shard.model_revision != self._plan.model_revision:
             yield _fault(where, f"its model revision is {shard.model_revision}, not the plan's")
         self._documents += shard.documents

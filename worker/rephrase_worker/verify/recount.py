@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import (
     read_account,
@@ -20,6 +22,7 @@ from rephrase_worker.bookkeeping import (
 from rephrase_worker.clock import MonotonicClock
 from rephrase_worker.manifests import Account, Manifest
 from rephrase_worker.plan import Plan, ShardPlan
+from rephrase_worker.samples import sample_schema
 from rephrase_worker.source.opened import BrokenFileError
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Reason, Recipe, WorkerError
@@ -187,6 +190,15 @@ class _Verifier:
                     what=error.failure.message,
                     remedy=_COPY,
                 )
+            )
+            return shard
+        try:
+            sample_schema(shard.plan.columns)
+        except (ValueError, LookupError, OSError, pa.ArrowException) as error:
+            what = f"the types of its carried columns can't be read: {error}"
+            shard.plan = None
+            shard.faults.append(
+                Fault(kind=FaultKind.PLAN, where=layout.shard_plan(number), what=what, remedy=_COPY)
             )
             return shard
         if shard.manifest is not None:
