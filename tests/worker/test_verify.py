@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rephrase_operator import cli
 from rephrase_worker import layout
@@ -461,6 +463,62 @@ def test_a_change_of_the_books_is_found_and_named(dataset: Dataset, name: str) -
     assert result.outcome is Outcome.FAULTY
     assert where in {fault.where for fault in result.faults}
     assert all(fault.what and fault.remedy for fault in result.faults)
+
+
+OTHER: dict[str, Callable[[Any], Any]] = {
+    "source_file": lambda value: f"{value}x",
+    "source_position": lambda value: value + 1,
+    "rollout": lambda value: 1 - value,
+    "error": lambda value: None if value else "engine_error: no",
+    "finish_reason": lambda value: None if value else "stop",
+    "prompt_tokens": lambda value: value + 1,
+    "cached_prompt_tokens": lambda value: value + 1,
+    "output_tokens": lambda value: value - 1,
+    "truncated": lambda value: not value,
+    "prompt": lambda value: f"{value}x",
+    "prompt_hash": lambda value: f"{value}x",
+    "model": lambda value: f"{value}x",
+    "revision": lambda value: "main",
+}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    column=st.sampled_from(sorted(OTHER)),
+    row=st.integers(0, 9),
+    prompt=st.sampled_from(["faq", "math"]),
+)
+def test_any_other_value_in_any_row_is_found(dataset: Dataset, column: str, row: int, prompt: str) -> None:
+    path = f"{prompt}/shard-00001.parquet"
+    before = (dataset.root / path).read_bytes()
+    books = [layout.manifest(1), layout.ACCOUNT]
+    kept = [dataset.store.read(each) for each in books]
+
+    def changed(values: list[Any]) -> list[Any]:
+        return [*values[:row], OTHER[column](values[row]), *values[row + 1 :]]
+
+    dataset.rewrite(path, with_column(column, changed))
+    try:
+        faults = dataset.verify().faults
+        assert path in {fault.where for fault in faults}
+    finally:
+        (dataset.root / path).write_bytes(before)
+        for each, content in zip(books, kept, strict=True):
+            dataset.store.replace(each, content)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_changed_byte_of_a_file_is_found(dataset: Dataset, data: st.DataObject) -> None:
+    path = dataset.root / FILE
+    before = path.read_bytes()
+    content = bytearray(before)
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        assert FILE in {fault.where for fault in dataset.verify(Depth.CONTENT).faults}
+    finally:
+        path.write_bytes(before)
 
 
 def test_rows_and_manifest_that_lost_a_line_together_are_found_against_the_source(dataset: Dataset) -> None:
