@@ -63,6 +63,9 @@ def secret(variable: str, name: str) -> dict[str, Any]:
             {"method": "suffix", "numSpeculativeTokens": 8, "promptLookupMax": 4},
             "promptLookupMax is for method ngram only",
         ),
+        ("spec.engine.profile", "Fastest One", "spec.engine.profile"),
+        ("spec.engine.profile", "qwen3-8b/slowest", "spec.engine.profile"),
+        ("spec.worker.gpu", "", "spec.worker.gpu"),
         ("spec.engine.gpuMemoryUtilization", 0.9, "exclude each other"),
         ("spec.sampling.minP", 0.1, "sampling.minP and engine.speculation exclude each other"),
         ("spec.worker.env", [{"name": "HF_TOKEN", "value": "hf_x"}], "secretKeyRef"),
@@ -111,6 +114,22 @@ def test_an_unknown_prompt_is_explained_and_mended_by_an_edit(stage: Stage, make
     job.check_account(2)
 
 
+def test_an_unknown_profile_is_explained_and_mended_by_an_edit(stage: Stage, make_job: MakeJob) -> None:
+    job = make_job(documents=2)
+    job.spec["engine"]["profile"] = "smollm"
+    job.apply()
+    stage.wait(job.reference, "condition=Accepted=False")
+    accepted = job.condition("Accepted")
+    assert accepted["reason"] == "UnknownProfile"
+    assert "smollm2-1.7b-instruct" in accepted["message"]
+    job.spec["engine"]["profile"] = "auto"
+    job.apply()
+    stage.wait(job.reference, "condition=Complete")
+    engine = stage.get(job.reference)["status"]["engine"]
+    assert (engine["profile"], engine["gpu"], engine["settings"]["backend"]) == ("none", "CPU", "simulated")
+    assert engine["why"]
+
+
 def no_source(job: Job) -> None:
     job.spec["source"]["uri"] = str(job.folder / "nothing" / "*.parquet")
 
@@ -128,6 +147,14 @@ def not_a_parquet_file(job: Job) -> None:
     (job.source / "a.parquet").write_text("not parquet at all")
 
 
+def no_such_setting(job: Job) -> None:
+    job.spec["engine"] = {"quantization": "bitsandbytes"}
+
+
+def no_suffix_speculation(job: Job) -> None:
+    job.spec["engine"] = {"speculation": {"method": "suffix", "numSpeculativeTokens": 32}}
+
+
 def no_text_field(job: Job) -> None:
     job.spec["source"]["textField"] = "content"
 
@@ -140,6 +167,8 @@ def no_text_field(job: Job) -> None:
         (output_is_a_file, "OutputNotWritable"),
         (not_a_parquet_file, "SourceFormat"),
         (no_text_field, "TextFieldMissing"),
+        (no_such_setting, "InvalidRecipe"),
+        (no_suffix_speculation, "InvalidRecipe"),
     ],
 )
 def test_a_job_that_can_not_work_fails_while_it_is_planned(
