@@ -17,6 +17,7 @@ from huggingface_hub import DatasetCard
 
 from rephrase_worker.finalizer import finalize
 from rephrase_worker.planner import planner
+from rephrase_worker.samples import SCHEMA
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Output, Recipe
 from rephrase_worker.store import Store
@@ -117,7 +118,7 @@ def test_datasets_finds_in_the_folder_what_the_card_says(
         assert found.num_bytes == pytest.approx(said["splits"][0]["num_bytes"], rel=0.02)
         sizes = [file.stat().st_size for file in (dataset / said["config_name"]).iterdir()]
         assert said["download_size"] == sum(sizes)
-        assert len(said["features"]) == 16 + len(columns)
+        assert len(said["features"]) == len(SCHEMA) + len(columns)
     assert datasets.get_dataset_config_names(str(dataset)) == ["faq", "math"]
 
 

@@ -58,18 +58,12 @@ def _run(parsed: argparse.Namespace) -> int:
         parsed.parser.error("--source compares rows, which --quick does not read: leave one of them out")
     if not 1 <= parsed.threads <= 256:
         parsed.parser.error("--threads: 1 to 256")
-    try:
-        from rephrase_worker.spec import WorkerError
-        from rephrase_worker.verify import Depth, Outcome, Progress, verify
-    except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"rephrase verify: the package {error.name} is not installed. It reads the dataset with the "
-            "worker's readers: pip install 'rephrase-operator[operator,worker-common]'.\n"
-        )
-        return EXIT_UNREADABLE
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+
+    from rephrase_worker.spec import WorkerError
+    from rephrase_worker.verify import Depth, Outcome, Progress, verify
 
     depth = Depth.QUICK if parsed.quick else Depth.CONTENT if parsed.content else Depth.ROWS
     columns = (TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -47,18 +47,19 @@ def table(quality: QualityReport) -> list[tuple[str, ...]]:
 
 
 def openings(prompt: PromptReport) -> list[Openings]:
-    """The most frequent openings by each measure that has any."""
-    return [
+    """The most frequent openings by each measure, as far as they are those of more than one text."""
+    found = (
         Openings(
             words,
             [
                 Row((top.text, number(top.count), share(top.count, prompt.samples)), f"{top.share:.2%}")
                 for top in prompt.openings.get(measure, [])[:OPENINGS]
+                if top.count > 1
             ],
         )
         for measure, words in MEASURES.items()
-        if prompt.openings.get(measure)
-    ]
+    )
+    return [each for each in found if each.rows]
 
 
 def lengths(name: str, prompt: PromptReport) -> list[Picture]:
