@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rephrase_operator.cli import main
-from rephrase_operator.library import Layout, library
+from rephrase_operator.library import Layout, library, read_library
 
 OWN = "---\ntitle: Haiku\nsystem: You are a poet.\n---\nTurn the text into a haiku.\n"
 
@@ -26,6 +26,16 @@ def test_list_shows_every_prompt_in_a_line_of_its_own(capsys: pytest.CaptureFixt
     assert [line.split()[0] for line in lines] == sorted(library())
     faq = next(line for line in lines if line.startswith("faq "))
     assert all(word in faq for word in ("FAQ page", "qa-pairs", "437", "FinePhrase"))
+
+
+def test_a_broken_file_of_the_library_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "haiku.md").write_text(OWN)
+    monkeypatch.setattr("rephrase_operator.library.library", lambda: read_library(tmp_path))
+    code, shown, said = run(capsys, "list")
+    assert (code, shown) == (2, "")
+    assert said.startswith("rephrase prompts list: haiku.md: intent is missing; ")
 
 
 def test_show_tells_what_a_prompt_is_for_and_both_layouts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from rephrase_operator.commands.parsers import Commands
 
@@ -22,6 +23,11 @@ def _run(parsed: argparse.Namespace) -> int:  # noqa: ARG001, every command take
 
     from rephrase_operator.library import library
 
+    try:
+        prompts = library().values()
+    except ValueError as error:
+        sys.stderr.write(f"rephrase prompts list: {error}\n")
+        return 2
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDE
@@ -31,7 +37,7 @@ def _run(parsed: argparse.Namespace) -> int:  # noqa: ARG001, every command take
     table.add_column("STRUCTURE", no_wrap=True)
     table.add_column("TOKENS", justify="right")
     table.add_column("ORIGIN")
-    for prompt in library().values():
+    for prompt in prompts:
         facts = prompt.facts
         table.add_row(prompt.name, facts.title, facts.structure, str(facts.expected_tokens), facts.origin)
     console.print(table)
