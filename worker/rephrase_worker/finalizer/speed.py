@@ -44,6 +44,8 @@ def facts(pace: Pace, rows: int) -> list[tuple[str, str]]:
         ("Mean throughput", f"{_rate(total.tokens / took if took else 0)} output tokens/s"),
         (f"Per {_unit(pace)}", f"{_rate(total.speed)} output tokens/s while its engine ran"),
         *hours(pace),
+        *(("Software", words) for words in pace.software),
+        *(("Engine settings", words) for words in pace.settings),
     ]
     if (again := total.samples - rows) > 0:
         found.append(

@@ -24,6 +24,7 @@ HEADINGS = (
     "Distinct word pairs",
     "Compression",
 )
+STRUCTURE_HEADINGS = ("Prompt", "Structure", "Texts that have it", "Share")
 MEASURES: dict[OpeningMeasure, str] = {
     "firstSentence": "First sentence",
     "first30Characters": "First 30 characters",
@@ -60,6 +61,23 @@ def openings(prompt: PromptReport) -> list[Openings]:
         for measure, words in MEASURES.items()
     )
     return [each for each in found if each.rows]
+
+
+def structure(quality: QualityReport) -> list[Row]:
+    """A row for each prompt that a checker belongs to, in the order of `STRUCTURE_HEADINGS`."""
+    return [
+        Row(
+            (
+                name,
+                prompt.structure or "",
+                number(prompt.structured),
+                share(prompt.structured, prompt.structure_judged),
+            ),
+            f"{prompt.structure_rate:.1%}",
+        )
+        for name, prompt in quality.prompts.items()
+        if prompt.structure_rate is not None
+    ]
 
 
 def lengths(name: str, prompt: PromptReport) -> list[Picture]:

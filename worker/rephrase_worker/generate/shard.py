@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_plan_of, read_shard
 from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.engine import Engine
 from rephrase_worker.engine.simulated import MODEL_NAME, SimulatedEngine
+from rephrase_worker.engine.support import vllm_version
 from rephrase_worker.engine.vllm import VllmEngine
 from rephrase_worker.generate.commits import TwinFinishedError
 from rephrase_worker.generate.loop import GenerationLoop
@@ -183,7 +185,26 @@ def worker_of(job: Job, environment: Mapping[str, str]) -> Worker:
         name=environment.get("POD_NAME") or job.pod_uid,
         node=environment.get("NODE_NAME", ""),
         gpus=int(gpus) if gpus.isdecimal() else job.engine.gpus,
+        software=f"{_engine_of(job.engine)}, {_PACKAGE} {version(_PACKAGE)}",
+        settings=_settings_of(job.engine),
     )
+
+
+_PACKAGE = "rephrase-operator"
+_NO_MATTER_OF_THE_DATASET = {"backend", "hang_timeout_seconds", "commit_interval_seconds"}
+
+
+def _engine_of(engine: EngineSettings) -> str:
+    return vllm_version() if engine.backend == "vllm" else "simulated engine"
+
+
+def _settings_of(engine: EngineSettings) -> str:
+    """What is set of the settings that shape the work, for people."""
+    chosen = engine.model_dump(by_alias=True, exclude_defaults=True, exclude=_NO_MATTER_OF_THE_DATASET)
+    speculation = chosen.pop("speculation", None) or {}
+    words = [f"{name} {value}" for name, value in chosen.items()]
+    words += [f"speculation.{name} {value}" for name, value in speculation.items()]
+    return ", ".join(words)
 
 
 def _milliseconds(seconds: float) -> int:
