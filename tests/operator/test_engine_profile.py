@@ -165,6 +165,29 @@ def test_a_running_job_keeps_its_settings_when_a_change_can_not_be_followed(
     assert world.reason(ConditionType.PROFILE_APPLIED) == "True/ProfileApplied"
 
 
+LLAMA = {"name": "meta-llama/Llama-3.3-70B-Instruct"}
+
+
+def test_a_model_without_a_profile_is_refused_when_planning_has_seen_its_size() -> None:
+    world = world_of(model=LLAMA).planned(weights_bytes=141 * 10**9)
+    assert world.phase is Phase.FAILED
+    assert world.reason(ConditionType.FAILED) == "True/ModelDoesNotFit"
+    assert "Set engine.tensorParallelSize to 2" in (world.status.message or "")
+    assert "keep the settings" not in (world.status.message or "")
+    assert "generate" not in world.jobs, "no GPU was asked for"
+    fits = world_of(model=LLAMA, engine={"tensorParallelSize": 4}).planned(weights_bytes=141 * 10**9)
+    assert fits.jobs["generate"].gpus == 4
+    assert world_of(model=LLAMA).planned().phase is Phase.RUNNING, "nothing is known of its size"
+
+
+def test_a_running_job_keeps_its_gpus_when_a_change_would_not_fit() -> None:
+    world = world_of(model=LLAMA, engine={"tensorParallelSize": 4}).planned(weights_bytes=141 * 10**9)
+    world.running(0).run().edit(engine={"tensorParallelSize": 1}).run()
+    assert world.phase is Phase.RUNNING
+    assert file_of(world).tensor_parallel_size == 4
+    assert world.reason(ConditionType.PROFILE_APPLIED) == "False/ModelDoesNotFit"
+
+
 def test_another_version_of_a_profile_does_not_reach_a_job_that_has_started() -> None:
     world = world_of().planned(suffix_speculation=True).running(0).run()
     slower = EngineSettings(max_num_seqs=7)

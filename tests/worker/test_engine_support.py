@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rephrase_worker.engine import support
+from rephrase_worker.models.contents import weights_bytes
 from rephrase_worker.planner import plan
 from rephrase_worker.planner.engine_check import check_engine
 from rephrase_worker.spec import EngineSettings, Model, Reason, Recipe, Sampling, Speculation, WorkerError
@@ -216,6 +217,37 @@ def test_planning_fails_before_anything_is_written(
         plan(recipe, engine)
     assert caught.value.failure.reason is Reason.INVALID_RECIPE
     assert not Path(recipe.output.uri).exists() or not list(Path(recipe.output.uri).rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("files", "size"),
+    [
+        ({"model.safetensors": b"12345678"}, 8),
+        ({"model-1.safetensors": b"1234", "model-2.safetensors": b"56", "old.bin": b"1"}, 6),
+        ({"model.safetensors.index.json": b'{"metadata": {"total_size": 400}}'}, 400),
+        (
+            {"model.safetensors.index.json": b'{"metadata": {"total_size": "many"}}', "a.safetensors": b"12"},
+            2,
+        ),
+        ({"model.safetensors.index.json": b"[[["}, None),
+        ({}, None),
+        ({"a.bin": b"12345678", "config.json": b'{"torch_dtype": "float32"}'}, 4),
+        ({"a.bin": b"12345678", "config.json": b'{"text_config": {"dtype": "float32"}}'}, 4),
+    ],
+)
+def test_the_size_of_the_weights_is_read_off_their_index_or_files(
+    tmp_path: Path, files: dict[str, bytes], size: int | None
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert weights_bytes(tmp_path) == size
+
+
+def test_a_plan_says_how_large_the_model_is(recipe: Recipe) -> None:
+    engine = EngineSettings(max_model_len=CONTEXT)
+    weights = ensure_tiny_model() / "model.safetensors"
+    assert plan(recipe, engine).weights_bytes in (weights.stat().st_size, weights.stat().st_size // 2)
+    assert plan(recipe, engine).weights_bytes is not None, "also when the plan is there already"
 
 
 def test_a_plan_says_whether_the_image_has_suffix_speculation(

@@ -45,7 +45,7 @@ def _is_valid(profile: ModelProfile, gpu: str, variant: Variant) -> None:
     assert settings.max_num_seqs <= settings.max_num_batched_tokens
     assert (settings.max_model_len or 0) <= profile.context
     assert settings.gpu_memory_utilization is None or settings.kv_cache_memory_bytes is None
-    assert check(profile, GPUS[gpu], settings).kv_cache > 0
+    assert check(profile.name, profile.weights.gib, GPUS[gpu], settings).kv_cache > 0
     if variant.without_suffix is not None:
         assert variant.without_suffix.speculation.method == "ngram"
         assert variant.without_suffix.tokens_per_second_per_gpu <= variant.tokens_per_second_per_gpu

@@ -53,6 +53,8 @@ class SourceListing(Contract):
     same file system and path again."""
     revision: str | None = None
     model_revision: str | None = None
+    model_weights_bytes: int | None = None
+    """Size of the model's weights, where planning could see it."""
     files: list[SourceFile]
     skipped_files: int = 0
     """Files and whole folders that were passed over."""
@@ -107,3 +109,5 @@ class Plan(Contract):
     """The source's columns that go into the output."""
     source_revision: str | None = None
     model_revision: str | None = None
+    model_weights_bytes: int | None = None
+    """Size of the model's weights, where planning could see it."""

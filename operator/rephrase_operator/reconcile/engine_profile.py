@@ -35,6 +35,8 @@ class EngineVerdict:
     reason: str
     """Of the condition ProfileApplied, or of what stands against the spec."""
     message: str
+    kept: bool = False
+    """True if a change can't be followed, and the workers keep the settings that they have."""
 
     @property
     def applied(self) -> bool:
@@ -53,8 +55,7 @@ def judge(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bool
     try:
         found = resolved(spec, status, accelerated=accelerated)
     except (UnknownGpuError, UnknownProfileError, DoesNotFitError) as error:
-        message = conditions.engine_kept(str(error)) if started else str(error)
-        return EngineVerdict(known if started else None, _REFUSALS[type(error)], message)
+        return EngineVerdict(known if started else None, _REFUSALS[type(error)], str(error), kept=started)
     return _verdict(
         EngineStatus(
             profile=found.profile,
@@ -81,7 +82,13 @@ def resolved(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: b
         sampling=spec.sampling,
         profile=spec.engine.profile,
         suffix=status.plan.suffix_speculation if status.plan else None,
+        weights_gib=_weights(status),
     )
+
+
+def _weights(status: RephraseJobStatus) -> float | None:
+    size = status.plan.weights_bytes if status.plan else None
+    return size / 2**30 if size else None
 
 
 _REFUSALS: dict[type[Exception], ConditionReason] = {
@@ -126,5 +133,6 @@ def _digest(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bo
         spec.worker.node_selector.get(PRODUCT_LABEL),
         accelerated,
         status.plan.suffix_speculation if status.plan else None,
+        status.plan.weights_bytes if status.plan else None,
     ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]

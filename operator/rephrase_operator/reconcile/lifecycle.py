@@ -135,7 +135,8 @@ def _resolved(draft: Draft) -> bool:
         draft.condition(ConditionType.ACCEPTED, False, verdict.reason, verdict.message)
         draft.phase(Phase.PENDING, verdict.message)
         return False
-    draft.condition(ConditionType.PROFILE_APPLIED, verdict.applied, verdict.reason, verdict.message)
+    message = conditions.engine_kept(verdict.message) if verdict.kept else verdict.message
+    draft.condition(ConditionType.PROFILE_APPLIED, verdict.applied, verdict.reason, message)
     return True
 
 

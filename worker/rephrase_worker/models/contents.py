@@ -10,6 +10,8 @@ import json
 import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 CONFIG = "config.json"
 WEIGHTS = (".safetensors", ".bin", ".pt")
@@ -67,6 +69,44 @@ def check_indexes(contents: Contents, read: Callable[[str], bytes]) -> None:
             raise UnusableModelError(f"has a {index} that is no index of weights") from error
         if absent := sorted(str(name) for name in named if name not in contents.weights):
             raise UnusableModelError(f"lacks weights that {index} names: {', '.join(absent[:3])}")
+
+
+def weights_bytes(folder: Path) -> int | None:
+    """Size of the weights of a model in a folder, from their index or their files; None if neither is there.
+
+    What a model has in 32 bits is counted as 16, because vLLM loads it as such.
+    """
+    stored = _indexed_bytes(folder) or _stored_bytes(folder)
+    config = _json(folder / CONFIG)
+    parts = [part for part in (config, config.get("text_config")) if isinstance(part, dict)]
+    in_32_bits = any(part.get(key) == "float32" for part in parts for key in ("dtype", "torch_dtype"))
+    return stored // 2 if stored and in_32_bits else stored
+
+
+def _indexed_bytes(folder: Path) -> int | None:
+    for index in _INDEXES:
+        metadata = _json(folder / index).get("metadata")
+        size = metadata.get("total_size") if isinstance(metadata, dict) else None
+        if isinstance(size, int | float) and size > 0:
+            return int(size)
+    return None
+
+
+def _stored_bytes(folder: Path) -> int | None:
+    try:
+        names = _weights([path.name for path in folder.glob("*")])
+    except UnusableModelError:
+        return None  # The Hub has them, and planning has fetched the small files only.
+    return sum((folder / name).stat().st_size for name in names) or None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """An object in a file; an empty one if there is no such file or it holds something else."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _weights(top: list[str]) -> list[str]:

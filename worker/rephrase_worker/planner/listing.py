@@ -36,7 +36,10 @@ def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
     """
     wanted = Wanted(placeholders=placeholders(recipe.prompts), carried=tuple(recipe.output.columns))
     listing = list_files(recipe.source, wanted)
-    return listing.model_copy(update={"model_revision": pin_model(recipe, engine)})
+    model = pin_model(recipe, engine)
+    return listing.model_copy(
+        update={"model_revision": model.commit, "model_weights_bytes": model.weights_bytes}
+    )
 
 
 def list_files(source: Source, wanted: Wanted = NOTHING) -> SourceListing:

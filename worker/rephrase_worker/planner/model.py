@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from rephrase_worker.models import delivery
+from rephrase_worker.models.contents import weights_bytes
 from rephrase_worker.planner.engine_check import check_engine
 from rephrase_worker.rendering.check import check_prompts, read_config
 from rephrase_worker.spec import EngineSettings, Recipe
 
 
-def pin_model(recipe: Recipe, engine: EngineSettings | None) -> str | None:
-    """The commit of the job's model, whose prompts were tried; None for a folder and the simulated engine.
+@dataclass(frozen=True)
+class PlannedModel:
+    """What planning has found out about a job's model."""
+
+    commit: str | None = None
+    """None for a folder and the simulated engine."""
+    weights_bytes: int | None = None
+    """None where planning can't see it."""
+
+
+def pin_model(recipe: Recipe, engine: EngineSettings | None) -> PlannedModel:
+    """The job's model as it is now; its prompts were tried.
 
     Raises WorkerError: MODEL_NOT_FOUND, INVALID_RECIPE.
     """
     if recipe.model.name == delivery.SIMULATED_MODEL:
-        return None
+        return PlannedModel()
     model = delivery.pin(recipe.model, os.environ)
     if _is_real(engine):
         if engine is not None:
             check_engine(engine, recipe.model.name, read_config(model.folder, recipe.model.name), os.environ)
         check_prompts(recipe, engine, str(model.folder))
-    return model.commit
+    return PlannedModel(model.commit, weights_bytes(model.folder))
 
 
 def fill_shared_cache(recipe: Recipe, engine: EngineSettings | None, commit: str | None) -> None:

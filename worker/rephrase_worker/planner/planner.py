@@ -79,6 +79,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     fill_shared_cache(recipe, engine, frozen.model_revision)
     return PlanReport(
         contract_version=CONTRACT_VERSION,
+        weights_bytes=frozen.model_weights_bytes,
         suffix_speculation=has_suffix_speculation(),
         shards=frozen.shards,
         documents=frozen.documents,
@@ -184,5 +185,6 @@ def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None
         columns=listing.columns,
         source_revision=listing.revision,
         model_revision=listing.model_revision,
+        model_weights_bytes=listing.model_weights_bytes,
     )
     store.create(layout.PLAN, summary.to_json().encode())

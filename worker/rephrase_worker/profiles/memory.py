@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rephrase_worker.profiles.gpus import Gpu
-from rephrase_worker.profiles.library import ModelProfile
 from rephrase_worker.spec import EngineSettings
 
 RESERVE_GIB = 2.0
@@ -33,9 +32,9 @@ class Memory:
     """What is left for the KV cache; not positive when the model does not fit."""
 
 
-def estimate(profile: ModelProfile, gpu: Gpu, engine: EngineSettings, gpus: int | None = None) -> Memory:
+def estimate(weights_gib: float, gpu: Gpu, engine: EngineSettings, gpus: int | None = None) -> Memory:
     """The memory of each GPU, with the worker's number of GPUs or another one."""
-    weights = profile.weights.gib * _factor(engine) / (gpus or engine.gpus)
+    weights = weights_gib * _factor(engine) / (gpus or engine.gpus)
     if engine.kv_cache_memory_bytes is not None:
         cache = engine.kv_cache_memory_bytes / _GIB
         left = gpu.memory_gib - weights - RESERVE_GIB
@@ -44,19 +43,22 @@ def estimate(profile: ModelProfile, gpu: Gpu, engine: EngineSettings, gpus: int 
     return Memory(gpu.memory_gib, weights, usable - weights - RESERVE_GIB)
 
 
-def check(profile: ModelProfile, gpu: Gpu, engine: EngineSettings) -> Memory:
-    """The memory of each GPU. Raises DoesNotFitError with the tensor parallelism that would do."""
-    found = estimate(profile, gpu, engine)
+def check(model: str, weights_gib: float, gpu: Gpu, engine: EngineSettings) -> Memory:
+    """The memory of each GPU. Raises DoesNotFitError with the tensor parallelism that would do.
+
+    `weights_gib` is the size of the model's weights in their own type.
+    """
+    found = estimate(weights_gib, gpu, engine)
     if found.kv_cache > 0:
         return found
     pipeline = engine.pipeline_parallel_size
     sizes = [size for size in (1, 2, 4, 8) if size * pipeline <= _LARGEST]
     enough = next(
-        (size for size in sizes if estimate(profile, gpu, engine, size * pipeline).kv_cache > 0), None
+        (size for size in sizes if estimate(weights_gib, gpu, engine, size * pipeline).kv_cache > 0), None
     )
     asked = engine.tensor_parallel_size or 1
     message = (
-        f"The weights of {profile.models[0]} take {found.weights:.1f} GiB on each GPU with "
+        f"The weights of {model} take {found.weights:.1f} GiB on each GPU with "
         f"engine.tensorParallelSize {asked}, and a {gpu.name} has {gpu.memory_gib:g} GiB, from which vLLM "
         f"takes a share and needs {RESERVE_GIB:g} GiB for other things. "
     )
@@ -72,7 +74,7 @@ def check(profile: ModelProfile, gpu: Gpu, engine: EngineSettings) -> Memory:
 
 
 def _factor(engine: EngineSettings) -> float:
-    """Size of the weights against those that the profile speaks of. Embeddings are not quantized."""
+    """Size of the weights as they are loaded, against their own. Embeddings are not quantized."""
     match engine.quantization, engine.dtype:
         case "fp8", _:
             return 0.6

@@ -60,13 +60,16 @@ def resolve(
     sampling: Sampling | None = None,
     profile: str = names.AUTO,
     suffix: bool | None = None,
+    weights_gib: float | None = None,
     known: Mapping[str, ModelProfile] | None = None,
 ) -> Resolved:
     """Resolve the settings of a job. Pure.
 
     `engine` holds what the user has set. `suffix` says whether the worker's image has suffix speculation;
-    None: not known yet. `known`: the profiles, if not those of the library. Raises UnknownProfileError and
-    DoesNotFitError; their messages say what to do.
+    None: not known yet. `weights_gib`: the size of the model's weights in their own type, where that is known
+    better than from the profile. `known`: the profiles, if not those of the library.
+
+    Raises UnknownProfileError and DoesNotFitError; their messages say what to do.
     """
     known = library() if known is None else known
     choice = names.choose(profile, model, known)
@@ -86,6 +89,7 @@ def resolve(
         shrink=gpu.gpu.memory_gib / start.measured_on.memory_gib if gpu.gpu else 1.0,
         suffix=suffix,
     )
+    weights = weights_gib or (choice.profile.weights.gib if choice.profile else None)
     tokens, figure, scaled = None, "none", None
     if gpu.gpu is not None:
         tokens, scaled = scale(filled.figure.tokens_per_second_per_gpu, start.measured_on, gpu.gpu)
@@ -98,7 +102,7 @@ def resolve(
         tokens_per_second_per_gpu=tokens,
         figure=figure,
         scaled=scaled,
-        memory=memory.check(choice.profile, gpu.gpu, filled.settings) if choice.profile and gpu.gpu else None,
+        memory=memory.check(model, weights, gpu.gpu, filled.settings) if weights and gpu.gpu else None,
         sources=dict(sources(filled, engine)),
         suffix=filled.suffix,
         shortfall=_shortfall(start, filled, gpu.gpu) if filled.suffix is Suffix.MISSING else "",

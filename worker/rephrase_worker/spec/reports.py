@@ -34,6 +34,8 @@ class PlanReport(Contract):
     """Files and whole folders below the source that are not read."""
     skipped: str | None = None
     """The first of them with the reasons, in at most `SKIPPED_CHARACTERS`."""
+    weights_bytes: int | None = None
+    """Size of the model's weights as vLLM loads them by itself; None where planning can't see it."""
     suffix_speculation: bool = False
     """Whether this image has what vLLM needs for suffix speculation."""
     contract_version: int = 1

@@ -50,6 +50,9 @@ class PlanSummary(Part):
     files: int = Field(default=0, description="Files of the source.")
     bytes: int = Field(default=0, description="Size of the source in bytes.")
     model_revision: Word | None = Field(default=None, description="Commit that the model is pinned to.")
+    weights_bytes: int | None = Field(
+        default=None, description="Size of the model's weights, where planning could see it."
+    )
     suffix_speculation: bool = Field(
         default=False, description="Whether the worker's image has suffix speculation (arctic-inference)."
     )
