@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rephrase_worker.profiles import (
     GPUS,
@@ -135,6 +137,10 @@ def test_a_field_that_is_set_to_the_profiles_value_changes_no_figure() -> None:
         ({"max_num_batched_tokens": 512}, {"max_num_seqs": 512}),
         ({"max_num_seqs": 20_000}, {"max_num_batched_tokens": 20_000}),
         ({"enable_chunked_prefill": False, "max_model_len": 32_768}, {"max_num_batched_tokens": 32_768}),
+        (
+            {"enable_chunked_prefill": False, "max_num_batched_tokens": 4096, "max_num_seqs": 8},
+            {"max_model_len": 4096},
+        ),
     ],
 )
 def test_a_profile_never_contradicts_what_is_set(own: dict[str, Any], filled: dict[str, Any]) -> None:
@@ -288,3 +294,59 @@ def test_every_known_model_fits_its_own_gpu_and_larger_ones(model: str, variant:
 )
 def test_what_is_expected_of_a_model_alone(model: str, expected: int) -> None:
     assert tokens_per_second(model) == expected
+
+
+OWN = st.fixed_dictionaries(
+    {},
+    optional={
+        "tensor_parallel_size": st.sampled_from([1, 2, 4, 8]),
+        "max_model_len": st.integers(64, 300_000),
+        "max_num_seqs": st.integers(1, 65_536),
+        "max_num_batched_tokens": st.integers(64, 1_048_576),
+        "gpu_memory_utilization": st.floats(0.5, 1.0),
+        "kv_cache_memory_bytes": st.integers(2**20, 2**31),
+        "enable_chunked_prefill": st.booleans(),
+        "enable_prefix_caching": st.booleans(),
+        "quantization": st.sampled_from(["fp8"]),
+        "speculation": st.just(Speculation(method="ngram", num_speculative_tokens=2)),
+    },
+)
+
+
+def contradictions(engine: EngineSettings, sampling: Sampling) -> set[str]:
+    """Pairs that the API server or vLLM refuses."""
+    found = set()
+    seqs, tokens, length = engine.max_num_seqs, engine.max_num_batched_tokens, engine.max_model_len
+    if engine.gpu_memory_utilization is not None and engine.kv_cache_memory_bytes is not None:
+        found.add("memory")
+    if tokens is not None and seqs is not None and seqs > tokens:
+        found.add("batch")
+    if engine.enable_chunked_prefill is False and None not in (tokens, length) and tokens < length:
+        found.add("prefill")
+    if engine.speculation is not None and sampling.min_p > 0:
+        found.add("min_p")
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from([profile.models[0] for profile in profiles().values()] + ["me/other-3b"]),
+    OWN,
+    st.sampled_from(["auto", "baseline", "none", "smollm2-1.7b-instruct/fastest"]),
+    st.sampled_from(["H100", "L4", "B200"]),
+    st.sampled_from([None, True, False]),
+    st.builds(Sampling, max_tokens=st.integers(1, 131_072), min_p=st.sampled_from([0.0, 0.1])),
+)
+def test_what_is_set_stays_and_nothing_new_contradicts_it(
+    model: str, own: dict[str, Any], profile: str, gpu: str, suffix: bool | None, sampling: Sampling
+) -> None:
+    engine = EngineSettings(**own)
+    try:
+        found = resolved(model, gpu=gpu, engine=engine, profile=profile, suffix=suffix, sampling=sampling)
+    except DoesNotFitError:
+        return
+    assert {name: getattr(found.settings, name) for name in own} == own
+    assert contradictions(found.settings, sampling) <= contradictions(engine, sampling)
+    assert EngineSettings.model_validate_json(found.settings.to_json()) == found.settings
+    again = resolved(model, gpu=gpu, engine=found.settings, profile=profile, suffix=suffix, sampling=sampling)
+    assert again.settings == found.settings or suffix is None, "resolving twice changes nothing"

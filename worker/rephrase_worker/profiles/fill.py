@@ -122,15 +122,24 @@ def _avoid_conflicts(filled: Filled, engine: EngineSettings) -> None:
     if engine.kv_cache_memory_bytes is not None and "gpu_memory_utilization" in values:
         filled.change("gpu_memory_utilization", None, "kvCacheMemoryBytes takes its place")
     seqs, tokens = engine.max_num_seqs, engine.max_num_batched_tokens
-    if tokens is not None and seqs is None and (values.get("max_num_seqs") or 0) > tokens:
+    if tokens is not None and seqs is None and values.get("max_num_seqs", 0) > tokens:
         filled.change("max_num_seqs", tokens, "it can't be above maxNumBatchedTokens")
-    needed, why = seqs or 0, "it can't be below maxNumSeqs"
+    if seqs is not None and tokens is None and values.get("max_num_batched_tokens", seqs) < seqs:
+        filled.change("max_num_batched_tokens", seqs, "it can't be below maxNumSeqs")
     if engine.enable_chunked_prefill is False:
-        length = engine.max_model_len or values.get("max_model_len") or 0
-        if length > needed:
-            needed, why = length, "it can't be below maxModelLen without chunked prefill"
-    if tokens is None and 0 < (values.get("max_num_batched_tokens") or 0) < needed:
-        filled.change("max_num_batched_tokens", needed, why)
+        _hold_whole_prompts(filled, engine)
+
+
+def _hold_whole_prompts(filled: Filled, engine: EngineSettings) -> None:
+    """Without chunked prefill one step has to hold the longest prompt."""
+    length = engine.max_model_len or filled.values.get("max_model_len")
+    tokens = engine.max_num_batched_tokens or filled.values.get("max_num_batched_tokens")
+    if length is None or tokens is None or tokens >= length:
+        return
+    if engine.max_num_batched_tokens is None:
+        filled.change("max_num_batched_tokens", length, "a step has to hold a prompt of maxModelLen")
+    elif engine.max_model_len is None:
+        filled.change("max_model_len", tokens, "a prompt has to fit into maxNumBatchedTokens")
 
 
 def _speculate(
