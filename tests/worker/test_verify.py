@@ -310,6 +310,18 @@ def test_a_foreign_file_is_found(dataset: Dataset, depth: Depth, path: str) -> N
     assert found(dataset.verify(depth)) == [(FaultKind.FILE_FOREIGN, path)]
 
 
+@pytest.mark.parametrize("depth", Depth)
+def test_a_folder_among_the_files_is_foreign(dataset: Dataset, depth: Depth) -> None:
+    """Readers that take a folder as a whole, pandas for one, read what is in it too."""
+    (dataset.root / "faq" / "more").mkdir()
+    assert found(dataset.verify(depth)) == [(FaultKind.FILE_FOREIGN, "faq/more")]
+
+
+def test_a_checksum_that_is_gone_is_found(dataset: Dataset) -> None:
+    dataset.edit(layout.manifest(1), lambda it: it["checksums"].pop("faq"))
+    assert found(dataset.verify(Depth.CONTENT)) == [(FaultKind.FILE_DAMAGED, FILE)]
+
+
 def test_a_manifest_that_is_gone_is_found(dataset: Dataset) -> None:
     (dataset.root / layout.manifest(2)).unlink()
     result = dataset.verify()

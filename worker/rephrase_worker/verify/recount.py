@@ -166,7 +166,7 @@ class _Verifier:
         for prompt in self._recipe.prompts:
             there = self._store.sizes(prompt.name)
             wanted = {layout.sample_file(prompt.name, shard) for shard in range(self._plan.shards)}
-            yield from _foreign(there.keys() - wanted)
+            yield from _foreign([*(there.keys() - wanted), *self._store.folders(prompt.name)])
             sizes |= there
         self._sizes = sizes
         self._manifests = frozenset(self._store.list(layout.MANIFESTS))

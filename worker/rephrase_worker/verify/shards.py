@@ -76,11 +76,12 @@ def file_faults(
         for what in _counts_differ(account, figures, depth):
             yield Fault(kind=FaultKind.COUNTS, where=where, what=what, remedy=remedy)
     expected = manifest.checksums.get(prompt.name)
-    if figures.checksum is not None and expected is not None and figures.checksum != expected:
+    if figures.checksum is not None and figures.checksum != expected:
+        said = f"it was {expected} when the file was written" if expected else "its manifest has none"
         yield Fault(
             kind=FaultKind.FILE_DAMAGED,
             where=where,
-            what=f"its SHA-256 is {figures.checksum}, and it was {expected} when the file was written",
+            what=f"its SHA-256 is {figures.checksum}, and {said}",
             remedy=remedy,
         )
 
