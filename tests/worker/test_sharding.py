@@ -11,7 +11,7 @@ from rephrase_worker.plan import Range, ShardPlan, SourceFile, SourceListing
 from rephrase_worker.planner import sharding
 from rephrase_worker.planner.sharding import shard, total_documents
 from rephrase_worker.planner.throughput import documents_per_gpu_hour
-from rephrase_worker.spec import Recipe
+from rephrase_worker.spec import Recipe, Sampling
 from tests.worker.builders import make_recipe
 
 
@@ -150,3 +150,15 @@ def test_compressed_files_are_whole_and_do_not_inflate_a_shard_that_is_nearly_fu
         ["1"],
         ["2", "3", "4"],
     ]
+
+
+def test_a_shard_is_an_hour_at_the_expected_pace_and_length() -> None:
+    recipe = recipe_for(None, 1, None)
+    known = recipe.model_copy(update={"tokens_per_second_per_gpu": 9220})
+    assert documents_per_gpu_hour(known) == 9220 * 3600 // 360
+    assert documents_per_gpu_hour(recipe) == 4677 * 3600 // 360, "the mean of all models"
+    (prompt,) = known.prompts
+    two = [prompt.model_copy(update={"expected_tokens": 437}), prompt.model_copy(update={"name": "b"})]
+    assert documents_per_gpu_hour(known.model_copy(update={"prompts": two})) == 9220 * 3600 // (437 + 360)
+    short = known.model_copy(update={"sampling": Sampling(max_tokens=100, rollouts=3)})
+    assert documents_per_gpu_hour(short) == 9220 * 3600 // 300

@@ -8,6 +8,7 @@ from rephrase_worker.spec import Recipe
 
 def documents_per_gpu_hour(recipe: Recipe) -> int:
     """Documents, all prompts and rollouts included, that one GPU finishes in about an hour. At least 1."""
-    tokens = min(recipe.sampling.max_tokens, MEAN_OUTPUT_TOKENS) * recipe.samples_per_document
+    longest = recipe.sampling.max_tokens
+    tokens = sum(min(longest, prompt.expected_tokens or MEAN_OUTPUT_TOKENS) for prompt in recipe.prompts)
     pace = recipe.tokens_per_second_per_gpu or tokens_per_second(recipe.model.name)
-    return max(1, pace * 3600 // tokens)
+    return max(1, pace * 3600 // (tokens * recipe.sampling.rollouts))
