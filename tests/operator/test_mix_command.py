@@ -146,3 +146,12 @@ def test_samples_that_the_dataset_lacks_are_counted_as_missing(
         assert (prompt.planned, prompt.missing) == (45, 15)
         assert prompt.planned == prompt.used + prompt.error + prompt.empty + prompt.unused + prompt.missing
     assert "missing" in capsys.readouterr().out
+
+
+def test_the_card_and_the_report_of_the_dataset_show_its_mix(tmp_path: Path) -> None:
+    finished(ordered(tmp_path, shards=1))
+    card, report = tmp_path / "out" / layout.CARD, tmp_path / "out" / layout.REPORT
+    assert "data_files: mix/*.parquet" not in card.read_text()
+    assert rephrase(tmp_path / "out") == 0
+    assert "data_files: mix/*.parquet" in card.read_text()
+    assert "Mix with original data" in report.read_text()

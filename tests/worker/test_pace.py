@@ -189,6 +189,11 @@ def test_columns_of_any_values_stay_within_their_square(values: list[float]) -> 
     assert plot.shape.count("M") == sum(value > 0 for value in values)
 
 
+def test_rounding_does_not_make_an_axis_half_as_long_again() -> None:
+    plot = plots.steps([(0.0, 1.0, 1.003)], end=1.0, label=str)
+    assert [tick.label for tick in plot.y_ticks] == ["0.0", "0.5", "1.0"]
+
+
 def test_time_without_work_is_drawn_as_nothing() -> None:
     plot = plots.steps([(10.0, 20.0, 4.0), (30.0, 40.0, 4.0)], end=50.0, label=str)
     assert plot.edge == "M0 1000L200 1000L200 0L400 0L400 1000L600 1000L600 0L800 0L800 1000L1000 1000"

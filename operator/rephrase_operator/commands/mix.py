@@ -58,6 +58,8 @@ def _run(parsed: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from rephrase_worker.bookkeeping import read_recipe
+    from rephrase_worker.finalizer import describe
     from rephrase_worker.mix.run import mix_shard
     from rephrase_worker.mix.tokens import counter_of
     from rephrase_worker.planner.by_hand import begun_mix, plan_mix
@@ -86,6 +88,9 @@ def _run(parsed: argparse.Namespace) -> int:
             account = mix_shard(target, shard, on_tokens=count, counter=counter)
             bar.advance(task)
     assert account is not None
+    if parsed.output is None:
+        # The mix is a part of this dataset, so that its card and report show it.
+        describe(dataset, read_recipe(dataset))
     _print(account, target.uri)
     return 0
 

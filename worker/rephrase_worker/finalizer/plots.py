@@ -14,6 +14,12 @@ from dataclasses import dataclass
 SIDE = 1000
 """Units of the square in both directions; y grows downwards, as in SVG."""
 
+_NOTHING = 1e-9
+"""A largest value below this is drawn as none."""
+
+_ROUNDING = 0.02
+"""Of a step between two ticks."""
+
 _GAP = 0.12
 """Of a column's width, free between two columns."""
 
@@ -56,7 +62,11 @@ def steps(values: Sequence[tuple[float, float, float]], *, end: float, label: Ca
         reached = upto
     if reached < end:
         corners += [(reached, 0.0), (end, 0.0)]
-    line = _line([(x / end * SIDE, SIDE - y / top * SIDE) for x, y in corners]) if end and corners else ""
+    line = (
+        _line([(x / end * SIDE, SIDE - min(1.0, y / top) * SIDE) for x, y in corners])
+        if end and corners
+        else ""
+    )
     return Plot(
         shape=f"M0 {SIDE}L{line[1:]}L{SIDE} {SIDE}Z" if line else "",
         edge=line,
@@ -72,7 +82,7 @@ def columns(
     top, y_ticks = _y_axis(max(values, default=0.0), label)
     width = SIDE / max(1, len(values))
     shape = "".join(
-        f"M{_at((number + _GAP / 2) * width)} {SIDE}V{_at(SIDE - value / top * SIDE)}"
+        f"M{_at((number + _GAP / 2) * width)} {SIDE}V{_at(SIDE - min(1.0, value / top) * SIDE)}"
         f"H{_at((number + 1 - _GAP / 2) * width)}V{SIDE}Z"
         for number, value in enumerate(values)
         if value
@@ -103,10 +113,11 @@ def duration(seconds: float) -> str:
 
 def _y_axis(largest: float, label: Callable[[float], str]) -> tuple[float, list[Tick]]:
     """The top of the axis, and its ticks. An axis without values goes to 1."""
-    if largest <= 0:
+    if largest < _NOTHING:
         return 1.0, [_tick(0, label(0))]
     step = nice(largest / 4)
-    count = max(1, math.ceil(largest / step - 1e-9))
+    # What is above the last tick by no more than rounding is drawn at its height.
+    count = max(1, math.ceil(largest / step - _ROUNDING))
     return step * count, [_tick(number / count, label(step * number)) for number in range(count + 1)]
 
 
