@@ -285,7 +285,7 @@ def test_a_filled_template_is_what_replacing_gives(names: list[str], texts: list
     expected = texts[0] + "the document" + texts[1]
     for name, text in zip(names, texts[2:], strict=False):
         template, expected = template + "{{" + name + "}}" + text, expected + value + text
-    parsed = parse(template)
+    parsed = parse(Prompt(name="p", template=template))
     filled = parsed.fill("the document", dict.fromkeys(names, value))
     assert parsed.instruction.before + filled + parsed.instruction.after == expected
     assert set(parsed.columns) == set(names)
@@ -296,7 +296,7 @@ def test_other_braces_are_text(text: str) -> None:
     prompt = Prompt(name="p", template=f"{text} {{{{document}}}} {text}")
     check_templates([prompt])
     assert placeholders([prompt]) == ()
-    assert parse(prompt.template).instruction.before == f"{text} "
+    assert parse(prompt).instruction.before == f"{text} "
 
 
 @pytest.mark.parametrize("template", ["{{ title }}{{document}}", "{{document}}{{url }}"])

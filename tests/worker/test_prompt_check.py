@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,8 +14,7 @@ from rephrase_worker.rendering.tokenizer import load_tokenizer
 from rephrase_worker.spec import EngineSettings, ExitCode, Prompt, Reason, Recipe, Sampling, WorkerError
 from tests.tiny_model import ensure_tiny_model
 from tests.worker.builders import make_recipe, write_jsonl
-
-Change = Callable[[Path], None]
+from tests.worker.model_changes import Change, added_token, edit, template
 
 PLAIN_TEMPLATE = "{{ '<|im_start|>user\n' + messages[0]['content'] + '<|im_end|>\n<|im_start|>assistant\n' }}"
 
@@ -45,41 +41,11 @@ def refusal(recipe: Recipe, engine: EngineSettings | None = None) -> WorkerError
     return caught.value
 
 
-def edit(file: str, change: Callable[[dict[str, Any]], None]) -> Change:
-    def go(folder: Path) -> None:
-        content = json.loads((folder / file).read_text())
-        change(content)
-        (folder / file).write_text(json.dumps(content))
-
-    return go
-
-
-def template(text: str) -> Change:
-    return lambda folder: (folder / "chat_template.jinja").write_text(text) and None
-
-
 def named_templates(**templates: str) -> Change:
     def go(folder: Path) -> None:
         (folder / "chat_template.jinja").unlink()
         named = [{"name": name, "template": text} for name, text in templates.items()]
         edit("tokenizer_config.json", lambda config: config.update(chat_template=named))(folder)
-
-    return go
-
-
-def added_token(content: str, number: int, **flags: bool) -> Callable[[dict[str, Any]], None]:
-    """An added token that takes over the id of a word of the vocabulary, as `unused` ones do."""
-
-    def go(tokenizer: dict[str, Any]) -> None:
-        vocab = tokenizer["model"]["vocab"]
-        word = next(word for word, id_ in vocab.items() if id_ == number)
-        del vocab[word]
-        vocab[content] = number
-        tokenizer["model"]["merges"] = [
-            merge for merge in tokenizer["model"]["merges"] if word not in (*merge, "".join(merge))
-        ]
-        plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-        tokenizer["added_tokens"].append({"id": number, "content": content, **plain, **flags})
 
     return go
 
@@ -131,8 +97,6 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "writes in capitals": (template("{{ messages[0]['content'] | upper }}"), "does not put the user's"),
     "repeats the message": (template("{{ messages[0]['content'] * 2 }}"), "repeats"),
-    "is empty": (template(""), "chat template"),
-    "is not there": (without_chat_template, "no chat template"),
     "is a set without a default": (
         named_templates(rag=PLAIN_TEMPLATE, tool_use=PLAIN_TEMPLATE),
         "rag, tool_use",
@@ -279,7 +243,7 @@ def test_a_tokenizer_that_fails_on_a_worker_after_planning_is_that_nodes_trouble
     planner.plan(recipe)
     (model / "tokenizer.json").unlink()
     with pytest.raises(WorkerError, match="different on this node") as caught:
-        load_planned_tokenizer(str(model))
+        load_planned_tokenizer(str(model), {})
     assert caught.value.exit_code is ExitCode.INTERNAL
 
 

@@ -55,6 +55,8 @@ class SourceListing(Contract):
     model_revision: str | None = None
     model_weights_bytes: int | None = None
     """Size of the model's weights, where planning could see it."""
+    model_asked: str | None = None
+    """How the model is asked and what is taken of its answers, for people."""
     files: list[SourceFile]
     skipped_files: int = 0
     """Files and whole folders that were passed over."""
@@ -111,3 +113,5 @@ class Plan(Contract):
     model_revision: str | None = None
     model_weights_bytes: int | None = None
     """Size of the model's weights, where planning could see it."""
+    model_asked: str | None = None
+    """How the model is asked and what is taken of its answers, for people."""

@@ -6,6 +6,7 @@ text, for fleet-size and fault tests, and is called simulated wherever it can be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,8 @@ class Completion:
     cached_prompt_tokens: int
     """Prompt tokens that came from the KV prefix cache."""
     output_tokens: int
+    token_ids: Sequence[int] = ()
+    """The tokens of the output, the one that ended it included."""
 
 
 class RequestFailedError(Exception):

@@ -237,6 +237,7 @@ class VllmEngine:
             prompt_tokens=len(request.prompt_token_ids),
             cached_prompt_tokens=final.num_cached_tokens or 0,
             output_tokens=len(answer.token_ids),
+            token_ids=answer.token_ids,
         )
 
     def _why(self, error: Exception) -> str:

@@ -21,6 +21,7 @@ from rephrase_worker.generate.watchdog import Watchdog
 from rephrase_worker.generate.window import Window, default_limit
 from rephrase_worker.generate.work import Rows, Work, source_of
 from rephrase_worker.rendering.errors import DocumentError
+from rephrase_worker.rendering.reasoning import Reasoning
 from rephrase_worker.rendering.render import Renderer
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
@@ -84,6 +85,7 @@ class GenerationLoop:
         self._numbers = itertools.count()
         self._window = Window(1)
         self._resuming = True
+        self._reasoning: Reasoning | None = None
 
     def request_stop(self) -> None:
         """React to SIGTERM: admit nothing more, finish and commit what the grace period allows, and end."""
@@ -149,6 +151,7 @@ class GenerationLoop:
         try:
             await self._start(engine)
             renderer = self._make_renderer(engine)
+            self._reasoning = renderer.reasoning
             self._window = Window(self._limit or default_limit(engine.max_num_seqs))
             shortened = Prefetch(_shortened(pending, renderer), ahead=DOCUMENTS_AHEAD, name="reader")
             rendered = Prefetch(_rendered(shortened, renderer), ahead=DOCUMENTS_AHEAD, name="renderer")
@@ -221,7 +224,7 @@ class GenerationLoop:
     async def _request(self, engine: Engine, work: Work, key: Key) -> None:
         try:
             completion = await engine.generate(self._rows.request(work, key, next(self._numbers)))
-            sample = self._rows.text(work, key, completion)
+            sample = self._rows.text(work, key, completion, self._reasoning)
         except RequestFailedError as error:
             sample = self._rows.error(work, key, f"engine_error: {error}")
         except EngineDiedError as error:

@@ -268,7 +268,7 @@ def _make_engine(job: Job, model: _Model, environment: Mapping[str, str], clock:
 def _make_renderer(job: Job, model: _Model, engine: Engine) -> Renderer:
     tokenizer: Tokenizer = WordTokenizer()
     if job.engine.backend == "vllm":
-        tokenizer = load_planned_tokenizer(model.folder)
+        tokenizer = load_planned_tokenizer(model.folder, job.recipe.model.chat_template_args)
     return Renderer(
         tokenizer,
         job.recipe.prompts,
@@ -277,10 +277,10 @@ def _make_renderer(job: Job, model: _Model, engine: Engine) -> Renderer:
     )
 
 
-def load_planned_tokenizer(folder: str) -> Tokenizer:
+def load_planned_tokenizer(folder: str, arguments: Mapping[str, str]) -> Tokenizer:
     """The tokenizer that the planner has tried. If it fails now, the cause is this node, so it is retried."""
     try:
-        return load_tokenizer(folder, None)
+        return load_tokenizer(folder, None, arguments=arguments)
     except WorkerError as error:
         raise WorkerError(
             error.failure.reason,

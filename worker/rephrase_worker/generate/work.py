@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rephrase_worker.columns import Carried
 from rephrase_worker.engine import Completion, GenerationRequest
+from rephrase_worker.rendering.reasoning import Reasoning
 from rephrase_worker.rendering.render import RenderedDocument
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.spec import Recipe
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 ERROR_LIMIT = 500
 """Most characters of a sample's `error`."""
+
+
+_UNFINISHED = (
+    "reasoning_unfinished: the model was still thinking when its output ended. Raise sampling.maxTokens, "
+    "or turn its reasoning off (model.chatTemplateArgs)"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +54,7 @@ class Rows:
         self._hashes = {prompt.name: prompt.hash for prompt in recipe.prompts}
         self._rollouts = range(recipe.sampling.rollouts)
         self._seed = recipe.sampling.seed
+        self._stop = tuple(recipe.sampling.stop)
         self._model = model
         self._revision = revision
 
@@ -79,25 +87,37 @@ class Rows:
             seed=sample_seed(self._seed, key),
         )
 
-    def text(self, work: Work, key: Key, completion: Completion) -> Sample:
-        """The row of a sample that the engine completed."""
-        return self._row(work, key, completion=completion, error=None)
+    def text(
+        self, work: Work, key: Key, completion: Completion, reasoning: Reasoning | None = None
+    ) -> Sample:
+        """The row of a sample that the engine completed: the answer, without the reasoning before it.
+
+        If the reasoning has not ended, the row is an error, with the tokens that it has cost.
+        """
+        text: str | None = completion.text
+        if reasoning is not None:
+            text = reasoning.answer(completion.token_ids, self._stop)
+        if text is None:
+            return self._row(work, key, completion=completion, text=None, error=_UNFINISHED)
+        return self._row(work, key, completion=completion, text=text, error=None)
 
     def error(self, work: Work, key: Key, error: str) -> Sample:
         """The row of a sample that could not be made; `error` is `code: sentence`."""
         # What an error quotes can hold characters that no parquet file can store.
         clean = error.encode("utf-8", "replace").decode()
-        return self._row(work, key, completion=None, error=clean[:ERROR_LIMIT])
+        return self._row(work, key, completion=None, text=None, error=clean[:ERROR_LIMIT])
 
-    def _row(self, work: Work, key: Key, *, completion: Completion | None, error: str | None) -> Sample:
+    def _row(
+        self, work: Work, key: Key, *, completion: Completion | None, text: str | None, error: str | None
+    ) -> Sample:
         return Sample(
             id=work.id,
             source_file=key.source_file,
             source_position=key.source_position,
             rollout=key.rollout,
-            text=None if completion is None else completion.text,
+            text=text,
             error=error,
-            finish_reason=None if completion is None else completion.finish_reason,
+            finish_reason=None if completion is None or text is None else completion.finish_reason,
             prompt_tokens=0 if completion is None else completion.prompt_tokens,
             cached_prompt_tokens=0 if completion is None else completion.cached_prompt_tokens,
             output_tokens=0 if completion is None else completion.output_tokens,

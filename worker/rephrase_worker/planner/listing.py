@@ -38,7 +38,11 @@ def list_source(recipe: Recipe, engine: EngineSettings | None) -> SourceListing:
     listing = list_files(recipe.source, wanted)
     model = pin_model(recipe, engine)
     return listing.model_copy(
-        update={"model_revision": model.commit, "model_weights_bytes": model.weights_bytes}
+        update={
+            "model_revision": model.commit,
+            "model_weights_bytes": model.weights_bytes,
+            "model_asked": model.asked,
+        }
     )
 
 

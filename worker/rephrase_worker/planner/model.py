@@ -20,6 +20,8 @@ class PlannedModel:
     """None for a folder and the simulated engine."""
     weights_bytes: int | None = None
     """None where planning can't see it."""
+    asked: str | None = None
+    """How it is asked and what is taken of its answers, for people."""
 
 
 def pin_model(recipe: Recipe, engine: EngineSettings | None) -> PlannedModel:
@@ -30,11 +32,12 @@ def pin_model(recipe: Recipe, engine: EngineSettings | None) -> PlannedModel:
     if recipe.model.name == delivery.SIMULATED_MODEL:
         return PlannedModel()
     model = delivery.pin(recipe.model, os.environ)
+    asked = None
     if _is_real(engine):
         if engine is not None:
             check_engine(engine, recipe.model.name, read_config(model.folder, recipe.model.name), os.environ)
-        check_prompts(recipe, engine, str(model.folder))
-    return PlannedModel(model.commit, weights_bytes(model.folder))
+        asked = check_prompts(recipe, engine, str(model.folder))
+    return PlannedModel(model.commit, weights_bytes(model.folder), asked)
 
 
 def fill_shared_cache(recipe: Recipe, engine: EngineSettings | None, commit: str | None) -> None:

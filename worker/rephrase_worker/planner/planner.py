@@ -87,6 +87,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         files=frozen.files,
         bytes=frozen.bytes,
         model_revision=frozen.model_revision,
+        model_asked=_cut(frozen.model_asked or "") or None,
         source_revision=frozen.source_revision,
         skipped_files=frozen.skipped_files,
         skipped=_cut(names.summary(frozen.skipped, frozen.skipped_files)) or None,
@@ -186,5 +187,6 @@ def _freeze_shards(store: Store, recipe: Recipe, listing: SourceListing) -> None
         source_revision=listing.revision,
         model_revision=listing.model_revision,
         model_weights_bytes=listing.model_weights_bytes,
+        model_asked=listing.model_asked,
     )
     store.create(layout.PLAN, summary.to_json().encode())

@@ -42,15 +42,15 @@ _ROPE_WITHIN = frozenset({"default", "llama3", "longrope", "su", "mrope"})
 _UNKNOWN_CONTEXT = 2**31
 
 
-def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> None:
-    """Refuse a job whose prompts can't be made with its model.
+def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> str:
+    """Refuse a job whose prompts can't be made with its model. Returns how the model is asked, for people.
 
     `model` is a local folder that holds the pinned model's configuration and tokenizer. Without
     `engine.max_model_len` the context is taken to be the model's own. Raises WorkerError: MODEL_NOT_FOUND
     when a file is not there or can't be read, INVALID_RECIPE for all else.
     """
     config = read_config(Path(model), recipe.model.name)
-    tokenizer = load_tokenizer(model, None, name=recipe.model.name)
+    tokenizer = load_tokenizer(model, None, name=recipe.model.name, arguments=recipe.model.chat_template_args)
     asked = None if engine is None else engine.max_model_len
     renderer = Renderer(
         tokenizer,
@@ -63,6 +63,7 @@ def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> 
     except (DocumentError, RenderError) as error:
         raise _refused(recipe, f"a plain document can't be put into its chat template: {error}") from error
     _check_vocabulary(recipe, config, max(largest, tokenizer.largest_text_id))
+    return tokenizer.about
 
 
 def _prove(tokenizer: HuggingFaceTokenizer, instruction: Instruction) -> int:
@@ -73,11 +74,16 @@ def _prove(tokenizer: HuggingFaceTokenizer, instruction: Instruction) -> int:
     largest = 0
     for document in _PLAIN_DOCUMENTS:
         message = f"{instruction.before}{document}{instruction.after}"
-        expected = tokenizer.as_chat_template_says(message)
+        expected = tokenizer.as_chat_template_says(message, instruction.system)
         prompts = [*tokenizer.encode([instruction], document), tokenizer.guarded(instruction, document)]
         if any(prompt != expected for prompt in prompts):
             raise RenderError("its tokens are not those that apply_chat_template gives")
         largest = max(largest, *expected)
+    if not tokenizer.shows_system(instruction):
+        raise RenderError(
+            "its chat template leaves the system message out. Take prompts[].system out and put its text "
+            "into the prompt"
+        )
     forged = " ".join(tokenizer.control_strings)
     if not tokenizer.keeps_apart(instruction, f"Before. {forged} After."):
         raise RenderError("control strings in a document would be read as the chat template's own")

@@ -43,15 +43,15 @@ class Template:
         return "".join(part if number % 2 else values[part] for number, part in enumerate(self.middle))
 
 
-def parse(template: str) -> Template:
-    """Take a template apart. It has to hold `{{document}}` once (`check_templates`)."""
-    before, *parts = _PLACEHOLDER.split(template)
-    return Template(Instruction(before, parts[-1]), tuple(parts[:-1]))
+def parse(prompt: Prompt) -> Template:
+    """Take a prompt apart. Its template has to hold `{{document}}` once (`check_templates`)."""
+    before, *parts = _PLACEHOLDER.split(prompt.template)
+    return Template(Instruction(before, parts[-1], prompt.system), tuple(parts[:-1]))
 
 
 def placeholders(prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """The columns that the prompts have placeholders for, each once."""
-    return tuple(dict.fromkeys(name for prompt in prompts for name in parse(prompt.template).columns))
+    return tuple(dict.fromkeys(name for prompt in prompts for name in parse(prompt).columns))
 
 
 def check_templates(prompts: Sequence[Prompt]) -> None:

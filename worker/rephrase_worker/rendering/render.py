@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from rephrase_worker.rendering.errors import DocumentError
 from rephrase_worker.rendering.placeholders import check_templates, parse
+from rephrase_worker.rendering.reasoning import Reasoning
 from rephrase_worker.rendering.tokenizer import Instruction, Tokenizer
 from rephrase_worker.spec import Prompt, Reason, WorkerError
 
@@ -41,7 +42,7 @@ class Renderer:
     ) -> None:
         check_templates(prompts)
         self._tokenizer = tokenizer
-        self._templates = {prompt.name: parse(prompt.template) for prompt in prompts}
+        self._templates = {prompt.name: parse(prompt) for prompt in prompts}
         self._plain = [name for name, template in self._templates.items() if not template.columns]
         self._columns = tuple(
             dict.fromkeys(name for template in self._templates.values() for name in template.columns)
@@ -60,6 +61,11 @@ class Renderer:
                 f"{max_model_len} tokens for a document. Lower sampling.maxTokens, shorten the prompt, or "
                 "raise engine.maxModelLen where the model has more.",
             )
+
+    @property
+    def reasoning(self) -> Reasoning | None:
+        """How the model marks what it thinks before it answers; None if it does not."""
+        return self._tokenizer.reasoning
 
     @property
     def instructions(self) -> list[Instruction]:

@@ -1,9 +1,10 @@
 """The model's tokenizer, reduced to what rendering a prompt needs.
 
-A prompt is what `apply_chat_template` makes of one user message, token by token: the template's text is
-rendered with the message in it and encoded in one pass. Encoding template and message apart would be wrong
-for most tokenizers: some put a space before whatever they encode (Llama 2, Mistral), some control tokens take
-the white space beside them (Phi-3), and template and message may share a token.
+A prompt is what `apply_chat_template` makes of one user message, and of a system message if the prompt has
+one, token by token: the template's text is rendered with the message in it and encoded in one pass.
+Encoding template and message apart would be wrong for most tokenizers: some put a space before whatever
+they encode (Llama 2, Mistral), some control tokens take the white space beside them (Phi-3), and template
+and message may share a token.
 
 The document in the message is text from the web. A control string in it stays the plain characters that it
 is: such documents, and only they, are encoded by the tokenizer of `control.Guard`. The instruction is the
@@ -12,13 +13,15 @@ job's own, and is read as the chat template reads it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from rephrase_worker.rendering.chat_template import ChatTemplate
+from rephrase_worker.rendering.chat_template import ChatTemplate, asking
 from rephrase_worker.rendering.control import Guard, control_tokens, secret_word
 from rephrase_worker.rendering.errors import DocumentError, RenderError, third_party
+from rephrase_worker.rendering.reasoning import Reasoning, reasoning
 from rephrase_worker.spec import Reason, WorkerError
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ class Instruction:
 
     before: str
     after: str
+    system: str | None = None
+    """The system message before it."""
 
 
 class Tokenizer(Protocol):
@@ -40,6 +45,10 @@ class Tokenizer(Protocol):
     @property
     def longest_token(self) -> int:
         """Characters that one token covers at most."""
+
+    @property
+    def reasoning(self) -> Reasoning | None:
+        """How the model marks what it thinks before it answers; None if it does not."""
 
     def encode(self, instructions: Sequence[Instruction], document: str) -> list[list[int]]:
         """The prompt of each instruction for a document, as token ids.
@@ -72,9 +81,15 @@ class HuggingFaceTokenizer:
     template can't be used.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        arguments: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._tokenizer = tokenizer
         self._name = name
+        self._arguments = arguments
         self._controls: dict[Instruction, list[int]] = {}
         try:
             self._prepare()
@@ -88,7 +103,7 @@ class HuggingFaceTokenizer:
                 "its tokenizer has no fast version (tokenizer.json), which finding the place to truncate a "
                 "document needs. Choose a model that has one"
             )
-        self._template = ChatTemplate(tokenizer)
+        self._template = asking(tokenizer, self._arguments)
         with third_party("its tokenizer can't be used"):
             self._backend = tokenizer.backend_tokenizer
             self._backend.no_truncation()
@@ -97,10 +112,27 @@ class HuggingFaceTokenizer:
             self.longest_token = max(map(len, tokenizer.get_vocab()))
             added = [token.content for token in self._backend.get_added_tokens_decoder().values()]
         self._mark = secret_word(added)
-        bare = "".join(self._template.around(self._mark, self._mark))
+        bare = self._bare()
         with third_party("its tokenizer can't encode its own chat template"):
             control = control_tokens(self._backend, self._encode(bare).ids)
         self._guard = Guard(self._backend, control)
+        self.reasoning = reasoning(tokenizer, bare)
+
+    def _bare(self) -> str:
+        """A prompt of nothing, with a system message where the template insists on one."""
+        try:
+            return "".join(self._template.around(self._mark, self._mark))
+        except RenderError as error:
+            try:
+                return "".join(self._template.around(self._mark, self._mark, "x"))
+            except RenderError:
+                raise error from None
+
+    @property
+    def about(self) -> str:
+        """How the model is asked and what is taken of its answers, in sentences for people."""
+        thinks = " What it thinks before it answers is left out of the texts." if self.reasoning else ""
+        return f"{self._template.about}{thinks}"
 
     def encode(self, instructions: Sequence[Instruction], document: str) -> list[list[int]]:
         """The prompts; control strings in the document stay plain text."""
@@ -111,7 +143,9 @@ class HuggingFaceTokenizer:
             ):
                 return [self.guarded(instruction, document) for instruction in instructions]
             texts = [
-                self._template.render(f"{instruction.before}{document}{instruction.after}")
+                self._template.render(
+                    f"{instruction.before}{document}{instruction.after}", instruction.system
+                )
                 for instruction in instructions
             ]
             with third_party("the tokenizer can't encode it"):
@@ -171,14 +205,25 @@ class HuggingFaceTokenizer:
         """The largest token id that a document can have."""
         return max(set(self._tokenizer.get_vocab().values()) - self._guard.ids, default=0)
 
-    def as_chat_template_says(self, message: str) -> list[int]:
-        """What `apply_chat_template` makes of a message. Raises RenderError."""
-        with third_party("its chat template can't render a conversation of one user message"):
-            return list(
-                self._tokenizer.apply_chat_template(
-                    [{"role": "user", "content": message}], add_generation_prompt=True, return_dict=False
-                )
-            )
+    def as_chat_template_says(self, message: str, system: str | None = None) -> list[int]:
+        """What `apply_chat_template` makes of a message, or the tokenizer where there is no chat template.
+
+        Raises RenderError.
+        """
+        if isinstance(self._template, ChatTemplate):
+            return self._template.token_ids(message, system)
+        with third_party("its tokenizer can't encode it"):
+            text = self._template.render(message, system)
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def shows_system(self, instruction: Instruction) -> bool:
+        """Whether the instruction's system message, if it has one, gets into the prompt. Raises
+        RenderError.
+        """
+        if instruction.system is None:
+            return True
+        rendered = self._template.render(f"{instruction.before}{instruction.after}", instruction.system)
+        return instruction.system.strip() in rendered
 
     def _expected(self, instruction: Instruction) -> list[int]:
         """The control tokens of an instruction's prompts. Raises WorkerError(INVALID_RECIPE)."""
@@ -192,7 +237,7 @@ class HuggingFaceTokenizer:
     def _frame(self, instruction: Instruction, lead: str, trail: str) -> _Frame:
         """The frame of a document with this white space at its ends, which a template may strip."""
         message = f"{instruction.before}{lead}{self._mark}{trail}{instruction.after}"
-        before, after = self._template.around(message, self._mark)
+        before, after = self._template.around(message, self._mark, instruction.system)
         rendered = f"{before}{self._mark}{after}"
         with third_party("its tokenizer can't encode its own chat template"):
             encoding = self._encode(rendered)
@@ -240,7 +285,9 @@ class HuggingFaceTokenizer:
             hidden += [document[end:start], self._mark]
             end = stop
         hidden.append(document[end:])
-        rendered = self._template.render(f"{instruction.before}{''.join(hidden)}{instruction.after}")
+        rendered = self._template.render(
+            f"{instruction.before}{''.join(hidden)}{instruction.after}", instruction.system
+        )
         if not (
             len(rendered) >= len(frame.before) + len(frame.after)
             and rendered.startswith(frame.before)
@@ -263,11 +310,18 @@ class HuggingFaceTokenizer:
         return WorkerError(Reason.INVALID_RECIPE, f"The model {self._name} can't be used: {error}.")
 
 
-def load_tokenizer(model: str, revision: str | None, *, name: str | None = None) -> HuggingFaceTokenizer:
+def load_tokenizer(
+    model: str,
+    revision: str | None,
+    *,
+    name: str | None = None,
+    arguments: Mapping[str, str] = MappingProxyType({}),
+) -> HuggingFaceTokenizer:
     """The tokenizer of a model folder, or of a Hub model in the local cache.
 
-    `name` is what errors call the model where that is not `model`. Raises WorkerError: MODEL_NOT_FOUND when
-    its files are not there or can't be read, INVALID_RECIPE when prompts can't be made with them.
+    `name` is what errors call the model where that is not `model`, `arguments` are the chat template's.
+    Raises WorkerError: MODEL_NOT_FOUND when its files are not there or can't be read, INVALID_RECIPE when
+    prompts can't be made with them.
     """
     from transformers import AutoTokenizer
 
@@ -281,4 +335,4 @@ def load_tokenizer(model: str, revision: str | None, *, name: str | None = None)
             Reason.MODEL_NOT_FOUND,
             f"{error}. Check that tokenizer.json and tokenizer_config.json of the model are there and whole.",
         ) from error
-    return HuggingFaceTokenizer(tokenizer, name)
+    return HuggingFaceTokenizer(tokenizer, name, arguments)

@@ -16,6 +16,7 @@ class WordTokenizer:
     """`Tokenizer` without a model: a word with the space before it is a token."""
 
     longest_token = 64
+    reasoning = None
 
     def encode(self, instructions: Sequence[Instruction], document: str) -> list[list[int]]:
         """The prompts between two tokens that stand for a chat template."""

@@ -59,6 +59,13 @@ class Model(Contract):
     revision: Text | None = Field(
         default=None, description="Branch, tag or commit on the Hub; pinned to a commit when planned."
     )
+    chat_template_args: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Since(2)] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Arguments of the model's chat template. true, false, null and numbers are meant as "
+        "such, anything else as text. A template that looks at enable_thinking gets false unless it is set "
+        "here: what a model thinks before it answers is no training text.",
+    )
 
 
 class Sampling(Contract):

@@ -29,6 +29,8 @@ class PlanReport(Contract):
     files: int = 0
     bytes: int = 0
     model_revision: str | None = None
+    model_asked: str | None = None
+    """How the model is asked and what is taken of its answers, for people."""
     source_revision: str | None = None
     skipped_files: int = 0
     """Files and whole folders below the source that are not read."""

@@ -56,6 +56,9 @@ class PlanSummary(Part):
     suffix_speculation: bool = Field(
         default=False, description="Whether the worker's image has suffix speculation (arctic-inference)."
     )
+    model_asked: Annotated[str, at_most(SKIPPED_CHARACTERS)] | None = Field(
+        default=None, description="How the model is asked, and what is taken of its answers."
+    )
     source_revision: Word | None = Field(default=None, description="Commit that the source is pinned to.")
 
 
