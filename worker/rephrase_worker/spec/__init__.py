@@ -64,9 +64,11 @@ from rephrase_worker.spec.reports import (
     ShardReport,
 )
 from rephrase_worker.spec.source import Source
+from rephrase_worker.spec.statistics import BASIS_CHARACTERS, SHARD_GROUPS, ShardGroup, Statistics
 
 __all__ = [
     "APART_FROM_SAMPLES",
+    "BASIS_CHARACTERS",
     "CONTRACT_VERSION",
     "DEFAULT_SHARE",
     "ENGINE_FILE",
@@ -76,6 +78,7 @@ __all__ = [
     "PLACEHOLDER",
     "PROGRESS_LIMIT_BYTES",
     "RECIPE_FILE",
+    "SHARD_GROUPS",
     "SKIPPED_CHARACTERS",
     "TERMINATION_LIMIT_BYTES",
     "WORKER_PORT",
@@ -98,12 +101,14 @@ __all__ = [
     "Recipe",
     "Report",
     "Sampling",
+    "ShardGroup",
     "ShardReport",
     "Sharding",
     "Share",
     "Since",
     "Source",
     "Speculation",
+    "Statistics",
     "StructureName",
     "SystemMessage",
     "Template",
