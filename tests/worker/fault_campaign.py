@@ -216,7 +216,7 @@ class Campaign:
 
         Planning's probes are no commits: each is removed, at the latest by finalizing when its planner died.
         """
-        passing = (layout.ACCOUNT, layout.REPORT, layout.CARD, f"{layout.PROBES}/")
+        passing = (layout.ACCOUNT, layout.QUALITY, layout.REPORT, layout.CARD, f"{layout.PROBES}/")
         digests = _digests(self.job.output)
         now = {path: digest for path, digest in digests.items() if not path.startswith(passing)}
         kept = {

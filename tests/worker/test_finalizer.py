@@ -56,7 +56,7 @@ def account_of(recipe: Recipe) -> Account:
 
 def derived(recipe: Recipe) -> dict[str, bytes]:
     store = Store(recipe.output.uri)
-    return {path: store.read(path) for path in (layout.ACCOUNT, layout.REPORT, layout.CARD)}
+    return {path: store.read(path) for path in (layout.ACCOUNT, layout.QUALITY, layout.REPORT, layout.CARD)}
 
 
 def files_in(folder: str) -> set[str]:
@@ -89,6 +89,8 @@ def test_finalizing_leaves_only_what_the_destination_is_for(tmp_path: Path) -> N
         layout.CARD,
         layout.REPORT,
         layout.ACCOUNT,
+        layout.QUALITY,
+        *(layout.shard_quality(shard) for shard in range(4)),
         layout.RECIPE,
         layout.SOURCE_LISTING,
         layout.PLAN,

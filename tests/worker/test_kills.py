@@ -107,7 +107,7 @@ def test_an_account_is_the_same_wherever_its_finalizer_was_killed(
         path: store.read(path) for shard in range(3) for path in store.list(layout.segments_dir(shard))
     }
     finalizer.finalize(recipe)
-    paths = [layout.ACCOUNT, layout.REPORT, layout.CARD]
+    paths = [layout.ACCOUNT, layout.QUALITY, layout.REPORT, layout.CARD]
     expected = content(recipe, paths)
 
     def prepare() -> None:

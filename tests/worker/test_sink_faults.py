@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rephrase_worker import layout
+from rephrase_worker.bookkeeping import read_quality
 from rephrase_worker.manifests import Manifest
 from rephrase_worker.plan import Range, ShardPlan, SourceFile
+from rephrase_worker.quality.measure import Measure, Measured
+from rephrase_worker.quality.state import kept
 from rephrase_worker.samples import Sample
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.spec import Recipe, WorkerError
@@ -89,6 +92,18 @@ def assert_exactly_once(recipe: Recipe, manifest: Manifest) -> None:
         assert account.error == sum(1 for row in rows if row["error"] is not None) == 4
         assert account.output_tokens == sum(row["output_tokens"] for row in rows)
         assert account.errors == {"empty_text": 4}
+    assert_quality_is_that_of_the_files(recipe)
+
+
+def assert_quality_is_that_of_the_files(recipe: Recipe) -> None:
+    """Whoever was killed when: the counts are those of the rows that became the dataset."""
+    quality = read_quality(Store(recipe.output.uri), 0)
+    assert quality is not None
+    for prompt in recipe.prompts:
+        texts = [row["text"] for row in final_rows(recipe, 0, prompt.name) if row["text"] is not None]
+        counts = quality.prompts[prompt.name]
+        assert counts.samples == len(texts) == 6
+        assert counts == kept(Measure(prompt)([Measured(text, 10, 5) for text in texts]))
 
 
 OPERATIONS = 40
@@ -227,8 +242,18 @@ class Twins(RuleBasedStateMachine):
         assert committed.totals.text + committed.totals.error == len(self.committed)
 
     @invariant()
+    def a_key_that_two_committed_counts_once(self) -> None:
+        reader = self.new_sink(self.store, "reader")
+        totals = reader.resume().totals
+        assert sum(quality.samples for quality in reader.quality().values()) == totals.text
+
+    @invariant()
     def final_files_and_manifest_never_change(self) -> None:
-        for path in (layout.manifest(0), *(layout.sample_file(prompt, 0) for prompt in PROMPTS)):
+        for path in (
+            layout.manifest(0),
+            layout.shard_quality(0),
+            *(layout.sample_file(prompt, 0) for prompt in PROMPTS),
+        ):
             if path in self.frozen:
                 assert self.store.read(path) == self.frozen[path]
             elif self.store.exists(path):

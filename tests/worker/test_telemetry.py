@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,9 @@ from rephrase_worker.spec import (
     TERMINATION_LIMIT_BYTES,
     WORKER_PORT,
     Failure,
+    FinalReport,
     PlanReport,
+    PromptQuality,
     Reason,
     ShardReport,
     WorkerError,
@@ -149,6 +152,16 @@ reports = st.builds(
     startup_seconds=st.dictionaries(
         st.sampled_from(["import", "engine", "resume"]), st.floats(0, 10**6, allow_nan=False)
     ),
+    quality=st.dictionaries(
+        st.text("abc-", min_size=1, max_size=40),
+        st.builds(
+            PromptQuality,
+            samples=st.integers(0, 10**7),
+            structured=st.integers(0, 10**7),
+            openings=st.dictionaries(st.text(max_size=60), st.integers(1, 10**6), max_size=8),
+        ),
+        max_size=32,
+    ),
     failure=st.none() | st.builds(Failure, reason=st.sampled_from(Reason), message=st.text(max_size=5000)),
 )
 
@@ -164,6 +177,63 @@ def test_any_report_fits_the_termination_message(report: ShardReport) -> None:
         assert kept.failure.reason is report.failure.reason
     if len(report.to_json().encode()) <= TERMINATION_LIMIT_BYTES:
         assert kept == report
+
+
+def quality_of(prompts: int, *, share: int, cut: bool = False) -> dict[str, PromptQuality]:
+    return {
+        f"prompt-{number:02}": PromptQuality(
+            samples=3000,
+            structure_judged=3000,
+            structured=2900 - number,
+            refusals=number,
+            openings={
+                f"{place} is how {share + number} outputs of prompt begin, word for word": share
+                + number
+                - place
+                for place in range(8)
+            },
+        )
+        for number in range(prompts)
+    }
+
+
+def test_a_usual_report_keeps_the_openings() -> None:
+    report = ShardReport(shard=17, pod_uid="0" * 36, state="done", quality=quality_of(4, share=300))
+    kept = ShardReport.model_validate_json(fit(report)).quality
+    assert [each.samples for each in kept.values()] == [3000] * 4
+    for name, each in kept.items():
+        assert len(each.openings) >= 2
+        assert (
+            list(each.openings.items()) == list(report.quality[name].openings.items())[: len(each.openings)]
+        )
+
+
+@pytest.mark.parametrize("kind", [ShardReport, FinalReport])
+def test_the_counts_of_32_prompts_fit_and_the_least_varied_keep_their_opening(
+    kind: type[ShardReport] | type[FinalReport],
+) -> None:
+    given: dict[str, Any] = {"quality": quality_of(32, share=300)}
+    report = (
+        ShardReport(shard=17, pod_uid="0" * 36, state="done", **given)
+        if kind is ShardReport
+        else kind(**given)
+    )
+    data = fit(report)
+    assert len(data) <= TERMINATION_LIMIT_BYTES
+    kept = kind.model_validate_json(data).quality
+    assert list(kept) == list(report.quality)[: len(kept)]
+    assert len(kept) >= 16
+    openings = [name for name, each in kept.items() if each.openings]
+    assert openings == list(report.quality)[len(report.quality) - len(openings) :][: len(openings)]
+
+
+def test_a_failure_is_explained_in_spite_of_many_openings() -> None:
+    failure = Failure(reason=Reason.ENGINE_FAILED, message="out of memory " * 100)
+    report = ShardReport(shard=17, state="failed", quality=quality_of(4, share=300), failure=failure)
+    kept = ShardReport.model_validate_json(fit(report))
+    assert kept.failure is not None
+    assert len(kept.failure.message) >= 600
+    assert all(each.openings for each in kept.quality.values())
 
 
 def test_the_termination_message_is_rewritten_in_place(tmp_path: Path) -> None:

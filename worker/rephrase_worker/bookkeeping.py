@@ -1,4 +1,4 @@
-"""Reads what the worker's commands leave for each other under `_rephrase/`: recipe, plan, manifests, account.
+"""Reads what the worker's commands leave for each other under `_rephrase/`: recipe, plan, accounts, quality.
 
 Planner, generate and finalizer read these files only here, so that one place explains a file that is missing,
 damaged or of another version.
@@ -16,7 +16,9 @@ from rephrase_worker.manifests import Account, Manifest
 from rephrase_worker.mixes import MixAccount, MixListing, MixManifest, MixOrder, MixPlan, MixShardPlan
 from rephrase_worker.pace import Pace
 from rephrase_worker.plan import Plan, ShardPlan, SourceListing
-from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, Statistics, WorkerError
+from rephrase_worker.quality.report import QualityReport
+from rephrase_worker.quality.state import ShardQuality, decode
+from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 
 C = TypeVar("C", bound=Contract)
@@ -57,14 +59,22 @@ def read_listing(store: Store) -> SourceListing:
     return _read(store, layout.SOURCE_LISTING, SourceListing, "listing of the source")
 
 
-def read_statistics(store: Store) -> Statistics:
-    """What planning measured of the documents. Raises WorkerError(PLAN_MISSING) when it is not there."""
-    return _read(store, layout.STATISTICS, Statistics, "statistics of the documents")
-
-
 def read_manifest(store: Store, path: str) -> Manifest:
     """A shard's manifest. Raises FileNotFoundError, and WorkerError(ACCOUNT_MISMATCH) when it is damaged."""
     return _parse(store, path, store.read(path), Manifest, Reason.ACCOUNT_MISMATCH)
+
+
+def read_quality(store: Store, shard: int) -> ShardQuality | None:
+    """A finished shard's counts, None if a worker of an earlier version has finished it.
+
+    Raises WorkerError(ACCOUNT_MISMATCH) when they are damaged.
+    """
+    path = layout.shard_quality(shard)
+    try:
+        content = store.read(path)
+    except FileNotFoundError:
+        return None
+    return _parse(store, path, decode(content), ShardQuality, Reason.ACCOUNT_MISMATCH)
 
 
 def read_account(store: Store) -> Account:
@@ -75,6 +85,11 @@ def read_account(store: Store) -> Account:
 def read_pace(store: Store) -> Pace | None:
     """How fast the dataset was made, if that is known. Raises WorkerError when the file is damaged."""
     return _optional(store, layout.PACE, Pace)
+
+
+def read_quality_report(store: Store) -> QualityReport | None:
+    """What the texts are like, if that is known. Raises WorkerError when the file is damaged."""
+    return _optional(store, layout.QUALITY, QualityReport)
 
 
 def read_mix_account(store: Store) -> MixAccount | None:

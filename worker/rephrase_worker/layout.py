@@ -19,9 +19,6 @@ SOURCE_LISTING = f"{BOOKKEEPING}/plan/source.json"
 PLAN = f"{BOOKKEEPING}/plan/plan.json"
 """Written after the plans of all shards: if it exists, the plan is complete."""
 
-STATISTICS = f"{BOOKKEEPING}/plan/statistics.json"
-"""Tokens of a sample of the documents, for the estimate."""
-
 PROBES = f"{BOOKKEEPING}/probe"
 """Folder of the files with which planning tries out the file system."""
 
@@ -38,6 +35,9 @@ MIX_ACCOUNT = f"{MIX}/account.json"
 
 SEGMENTS = f"{BOOKKEEPING}/segments"
 MANIFESTS = f"{BOOKKEEPING}/manifests"
+SHARD_QUALITY = f"{BOOKKEEPING}/quality"
+"""Folder of the counts that the finalizer makes the quality of the dataset of."""
+QUALITY = f"{BOOKKEEPING}/quality.json"
 ACCOUNT = f"{BOOKKEEPING}/account.json"
 PACE = f"{BOOKKEEPING}/pace.json"
 REPORT = f"{BOOKKEEPING}/report.html"
@@ -71,6 +71,11 @@ def segment(shard: int, first: Key, file_index: int, writer: str, sequence: int)
 def manifest(shard: int) -> str:
     """The account of a finished shard."""
     return f"{MANIFESTS}/{shard_name(shard)}.json"
+
+
+def shard_quality(shard: int) -> str:
+    """What a finished shard's texts are like."""
+    return f"{SHARD_QUALITY}/{shard_name(shard)}.json.zst"
 
 
 def sample_file(prompt: str, shard: int) -> str:

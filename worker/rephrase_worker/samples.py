@@ -36,6 +36,8 @@ class Sample:
     output_tokens: int
     truncated: bool
     """The end of the document was cut off to fit the context."""
+    document_language: str | None = None
+    """What `quality.language` says of the document; None where it was not rendered."""
     prompt: str
     prompt_hash: str
     model: str
@@ -65,6 +67,7 @@ SCHEMA = pa.schema(
         pa.field("cached_prompt_tokens", pa.int32(), nullable=False),
         pa.field("output_tokens", pa.int32(), nullable=False),
         pa.field("truncated", pa.bool_(), nullable=False),
+        pa.field("document_language", pa.string()),
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("prompt_hash", pa.string(), nullable=False),
         pa.field("model", pa.string(), nullable=False),

@@ -11,7 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rephrase_worker import layout
-from rephrase_worker.bookkeeping import read_account, read_mix_account, read_pace, read_plan_of
+from rephrase_worker.bookkeeping import (
+    read_account,
+    read_mix_account,
+    read_pace,
+    read_plan_of,
+    read_quality_report,
+)
 from rephrase_worker.finalizer.card import card
 from rephrase_worker.finalizer.examples import examples
 from rephrase_worker.finalizer.findings import Findings
@@ -29,6 +35,7 @@ def describe(store: Store, recipe: Recipe) -> None:
     finished = _finished(account)
     findings = Findings(
         pace=read_pace(store),
+        quality=read_quality_report(store),
         examples=examples(store, recipe, finished),
         schema=_schema(store, recipe, finished),
         mix=read_mix_account(store),

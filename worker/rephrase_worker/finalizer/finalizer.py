@@ -14,6 +14,7 @@ from rephrase_worker import layout, manifests
 from rephrase_worker.bookkeeping import read_manifest, read_plan_of, read_shard
 from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.finalizer.describe import describe
+from rephrase_worker.finalizer.quality import add_up_quality
 from rephrase_worker.intervals import intervals, shortened
 from rephrase_worker.manifests import Account, Manifest, PromptTotals
 from rephrase_worker.mix.freeze import freeze, order_of
@@ -30,7 +31,7 @@ _REPORTED_CHARACTERS = 500
 
 
 def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
-    """Writes account, card and report, and removes the segments of finished shards.
+    """Writes account, quality, card and report, and removes the segments of finished shards.
 
     `clock` is that of the patience with a destination that fails.
     Shards without a manifest are no error: their samples are counted as missing. Raises WorkerError:
@@ -41,13 +42,15 @@ def finalize(recipe: Recipe, *, clock: Clock | None = None) -> FinalReport:
     finished, pace = _read_manifests(store, plan)
     unfinished_files = _check_files(store, recipe, plan, finished)
     account = add_up(recipe, plan, finished, _planned_documents(store, plan, finished), unfinished_files)
+    quality = add_up_quality(store, recipe, finished)
     store.replace(layout.ACCOUNT, account.to_json().encode())
     if pace is not None:
         store.replace(layout.PACE, pace.to_json().encode())
+    store.replace(layout.QUALITY, quality.report.to_json().encode())
     describe(store, recipe)
     _clean_up(store, recipe, plan, finished)
     shards = 0 if recipe.mix is None or account.missing_shards else _plan_mix(store, recipe, plan, finished)
-    return report_of(account).model_copy(update={"mix_shards": shards})
+    return report_of(account).model_copy(update={"mix_shards": shards, "quality": quality.summaries})
 
 
 def _plan_mix(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manifest]) -> int:
@@ -187,5 +190,5 @@ def _clean_up(store: Store, recipe: Recipe, plan: Plan, finished: Sequence[Manif
     else:
         folders = [layout.segments_dir(manifest.shard) for manifest in finished]
         in_parallel(_THREADS, store.remove_tree, folders)
-    for folder in (layout.MANIFESTS, *(prompt.name for prompt in recipe.prompts)):
+    for folder in (layout.MANIFESTS, layout.SHARD_QUALITY, *(prompt.name for prompt in recipe.prompts)):
         store.remove_temporary(folder)

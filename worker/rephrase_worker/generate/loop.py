@@ -20,6 +20,7 @@ from rephrase_worker.generate.prefetch import Prefetch
 from rephrase_worker.generate.watchdog import Watchdog
 from rephrase_worker.generate.window import Window, default_limit
 from rephrase_worker.generate.work import Rows, Work, source_of
+from rephrase_worker.quality.language import language_of
 from rephrase_worker.rendering.errors import DocumentError
 from rephrase_worker.rendering.reasoning import Reasoning
 from rephrase_worker.rendering.render import Renderer
@@ -283,6 +284,7 @@ def _rendered(pending: Iterable[Work], renderer: Renderer) -> Iterator[Work]:
         if work.error is None:
             try:
                 work.rendered = renderer.render(work.text, work.fields)
+                work.language = language_of(work.text)
             except DocumentError as error:
                 work.error = str(error)
         work.text, work.fields = "", {}

@@ -137,10 +137,17 @@ def _generate(
     if (manifest := sink.manifest()) is not None:
         log.info("shard %d is finished already", job.shard)
         progress.resumed(_report_of(manifest))
+        progress.measured(sink.finished_quality())
         return manifest
     progress.enter("starting", "resume")
     committed = sink.resume()
     progress.resumed(_base(job, committed))
+    progress.measured(sink.quality())
+
+    def committed_more() -> None:
+        progress.measured(sink.quality())
+        on_commit()
+
     documents = ShardReader(shard, job.recipe.source, placeholders(job.recipe.prompts)).run()
     model = _Model(job, shard.model_revision, environment, progress, clock)
     loop = GenerationLoop(
@@ -156,7 +163,7 @@ def _generate(
         sink=SinkForLoop(sink, patience, progress, clock, worker_of(job, environment)),
         progress=progress,
         clock=clock,
-        on_commit=on_commit,
+        on_commit=committed_more,
         max_requests_in_flight=job.engine.max_requests_in_flight,
         hang_timeout_seconds=job.engine.hang_timeout_seconds,
         commit_interval_seconds=job.engine.commit_interval_seconds,
@@ -171,11 +178,14 @@ def _generate(
             raise WorkerError(
                 Reason.INTERNAL, f"The manifest of shard {job.shard} was there and is gone."
             ) from None
+        progress.measured(sink.finished_quality())
         return manifest
     progress.planned(len(loop.positions))
     progress.enter("merging", "")
     on_commit()
-    return sink.finish(loop.positions)
+    manifest = sink.finish(loop.positions)
+    progress.measured(sink.finished_quality())
+    return manifest
 
 
 def worker_of(job: Job, environment: Mapping[str, str]) -> Worker:

@@ -42,6 +42,8 @@ class Work:
     fields: dict[str, str]
     """The texts of the columns that prompts have placeholders for."""
     carried: Carried | None
+    language: str | None = None
+    """The language of the text that was rendered."""
     rendered: RenderedDocument | None = None
     remaining: int = 0
     """Samples that have not finished."""
@@ -121,6 +123,7 @@ class Rows:
             prompt_tokens=0 if completion is None else completion.prompt_tokens,
             cached_prompt_tokens=0 if completion is None else completion.cached_prompt_tokens,
             output_tokens=0 if completion is None else completion.output_tokens,
+            document_language=work.language,
             truncated=work.rendered is not None and work.rendered.truncated,
             prompt=key.prompt,
             prompt_hash=self._hashes[key.prompt],

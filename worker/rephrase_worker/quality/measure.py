@@ -38,8 +38,8 @@ class Measured:
     """What is measured of one sample that has a text."""
 
     text: str
-    prompt_tokens: int
-    output_tokens: int
+    prompt_tokens: int = 0
+    output_tokens: int = 0
     document_language: str | None = None
     """What `language_of` says of the document; None where nothing noted it."""
 

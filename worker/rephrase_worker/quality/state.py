@@ -54,11 +54,11 @@ def encode(quality: ShardQuality) -> bytes:
 
 
 def decode(content: bytes) -> bytes:
-    """The JSON in the file. Raises ValueError when it is damaged."""
+    """The JSON in the file; what is no such file is returned as it is, and is no JSON."""
     try:
         return bytes(zstd.decompress(content))
-    except zstd.ZstdError as error:
-        raise ValueError(str(error)) from error
+    except zstd.ZstdError:
+        return content
 
 
 def add(one: Mapping[str, PromptCounts], other: Mapping[str, PromptCounts]) -> dict[str, PromptCounts]:

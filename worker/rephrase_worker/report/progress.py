@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rephrase_worker.samples import Sample, error_code, is_empty
-from rephrase_worker.spec import Failure, ShardReport
+from rephrase_worker.spec import Failure, PromptQuality, ShardReport
 
 RATE_WINDOW_SECONDS = 30.0
 REPORTED_ERROR_CODES = 16
@@ -91,6 +91,7 @@ class ShardProgress:
         self._commit_failures = 0
         self._store_fails_since: float | None = None
         self._startup: dict[str, float] = {}
+        self._quality: Mapping[str, PromptQuality] = {}
         self._failure: Failure | None = None
         self._hangs = False
 
@@ -103,6 +104,11 @@ class ShardProgress:
         """Set what earlier pods committed. Only the counts of `base` are used."""
         with self._lock:
             self._base = base
+
+    def measured(self, quality: Mapping[str, PromptQuality]) -> None:
+        """Set the quality of the shard's committed texts, what earlier pods committed included."""
+        with self._lock:
+            self._quality = quality
 
     def enter(self, state: State, step: str) -> None:
         """Set what the worker does now; `step` is for people."""
@@ -217,6 +223,7 @@ class ShardProgress:
                 engine_seconds=round(self._seconds_of_engine(), 3),
                 generated_tokens=self._engine_tokens(),
                 startup_seconds={step: round(seconds, 3) for step, seconds in self._startup.items()},
+                quality=dict(self._quality),
                 failure=self._failure,
             )
 

@@ -8,36 +8,105 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
-from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, MixReport, Report, ShardReport
+from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, FinalReport, MixReport, Report, ShardReport
 
 log = logging.getLogger(__name__)
 
+_Measured = ShardReport | FinalReport
+"""Reports that tell of the quality of texts."""
+
 
 def fit(report: Report, limit: int = TERMINATION_LIMIT_BYTES) -> bytes:
-    """The report as JSON of at most `limit` bytes.
-
-    First the failure's message is cut, then error counts and shares are dropped.
-    """
+    """The report as JSON of at most `limit` bytes. What is too long is cut step by step, details first."""
     data = report.to_json().encode()
     while len(data) > limit:
-        failure = report.failure
-        if failure is not None and len(failure.message) > 1:
-            # A character takes at most 6 bytes of JSON. Cutting the excess again and again ends after a few
-            # rounds.
-            keep = max(1, len(failure.message) - max(1, (len(data) - limit) // 6) - 1)
-            shorter = failure.message[: keep - 1] + "…" if keep > 1 else "…"
-            report = report.model_copy(update={"failure": failure.model_copy(update={"message": shorter})})
-        elif isinstance(report, ShardReport) and report.errors:
-            kept = sorted(report.errors.items(), key=lambda item: -item[1])[: len(report.errors) // 2]
-            report = report.model_copy(update={"errors": dict(kept)})
-        elif isinstance(report, MixReport) and report.shares:
-            report = report.model_copy(update={"shares": dict(list(report.shares.items())[:-1])})
-        else:
+        excess = len(data) - limit
+        shorter = next((cut for step in _CUTS if (cut := step(report, excess)) is not None), None)
+        if shorter is None:
             raise ValueError(f"a report of {len(data)} bytes can't be cut to {limit}")
+        report = shorter
         data = report.to_json().encode()
     return data
+
+
+def _fewer_openings(report: Report, _: int) -> Report | None:
+    """Half of each prompt's openings, if one of them has two."""
+    if not isinstance(report, _Measured) or all(len(one.openings) < 2 for one in report.quality.values()):
+        return None
+    return _with_openings(
+        report,
+        {
+            name: dict(list(each.openings.items())[: max(1, len(each.openings) // 2)])
+            for name, each in report.quality.items()
+        },
+    )
+
+
+def _without_an_opening(report: Report, _: int) -> Report | None:
+    """The last opening of the prompt whose texts are the most varied."""
+    if not isinstance(report, _Measured):
+        return None
+    left = {name: each for name, each in report.quality.items() if each.openings}
+    if not left:
+        return None
+    varied = min(left, key=lambda name: max(left[name].openings.values()) / max(1, left[name].samples))
+    return _with_openings(report, {varied: {}})
+
+
+def _without_a_prompt(report: Report, _: int) -> Report | None:
+    """Without the quality of the last prompt."""
+    if not isinstance(report, _Measured) or not report.quality:
+        return None
+    return report.model_copy(update={"quality": dict(list(report.quality.items())[:-1])})
+
+
+def _with_openings(report: _Measured, openings: Mapping[str, dict[str, int]]) -> Report:
+    quality = {
+        name: each.model_copy(update={"openings": openings[name]}) if name in openings else each
+        for name, each in report.quality.items()
+    }
+    return report.model_copy(update={"quality": quality})
+
+
+def _shorter_message(report: Report, excess: int, *, least: int) -> Report | None:
+    """The failure's message, cut to no fewer characters than `least`."""
+    failure = report.failure
+    if failure is None or len(failure.message) <= least:
+        return None
+    # A character takes at most 6 bytes of JSON. Cutting the excess again and again ends after a few rounds.
+    keep = max(least, len(failure.message) - max(1, excess // 6) - 1)
+    shorter = failure.message[: keep - 1] + "…" if keep > 1 else "…"
+    return report.model_copy(update={"failure": failure.model_copy(update={"message": shorter})})
+
+
+def _fewer_errors(report: Report, _: int) -> Report | None:
+    """The more frequent half of the errors."""
+    if not isinstance(report, ShardReport) or not report.errors:
+        return None
+    kept = sorted(report.errors.items(), key=lambda item: -item[1])[: len(report.errors) // 2]
+    return report.model_copy(update={"errors": dict(kept)})
+
+
+def _fewer_shares(report: Report, _: int) -> Report | None:
+    """Without the share of the last prompt in a mix."""
+    if not isinstance(report, MixReport) or not report.shares:
+        return None
+    return report.model_copy(update={"shares": dict(list(report.shares.items())[:-1])})
+
+
+_CUTS: tuple[Callable[[Report, int], Report | None], ...] = (
+    _fewer_openings,
+    partial(_shorter_message, least=600),
+    _without_an_opening,
+    partial(_shorter_message, least=1),
+    _fewer_errors,
+    _fewer_shares,
+    _without_a_prompt,
+)
+"""What is given up, in this order, until a report fits."""
 
 
 class TerminationMessage:

@@ -97,22 +97,25 @@ def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table], sch
 def _read(path: Path, prompt: str, columns: Sequence[str]) -> pa.Table:
     """The rows of one prompt in a segment, in the segment's order."""
     with pq.ParquetFile(path) as segment:
+        place = segment.schema_arrow.get_field_index("prompt")
         groups = [
             group
             for group in range(segment.num_row_groups)
-            if _may_hold(segment.metadata.row_group(group), prompt)
+            if _may_hold(segment.metadata.row_group(group), place, prompt)
         ]
         table = segment.read_row_groups(groups, columns=[*dict.fromkeys([*columns, "prompt"])])
+    for name in set(columns) - set(table.column_names):  # A worker of an earlier version did not write it.
+        table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
     return table.filter(pc.equal(table.column("prompt"), prompt)).select(columns)
 
 
-def _may_hold(group: pq.RowGroupMetaData, prompt: str) -> bool:
-    """Whether the prompt may have rows in the group.
+def _may_hold(group: pq.RowGroupMetaData, place: int, prompt: str) -> bool:
+    """Whether the prompt, which is in the column at this place, may have rows in the group.
 
     A segment has one row group for each prompt, so its statistics say which group to read, and the texts of
     the other prompts are neither read nor decompressed.
     """
-    statistics = group.column(SCHEMA.get_field_index("prompt")).statistics
+    statistics = group.column(place).statistics
     if statistics is None or not statistics.has_min_max:
         return True
     return bool(statistics.min <= prompt <= statistics.max)

@@ -25,12 +25,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rephrase_worker import layout
-from rephrase_worker.bookkeeping import read_manifest
+from rephrase_worker.bookkeeping import read_manifest, read_quality
 from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
+from rephrase_worker.quality.state import ShardQuality, encode, kept
+from rephrase_worker.quality.summary import summaries
 from rephrase_worker.samples import Key, Sample, error_code, is_empty, sample_schema, to_table
 from rephrase_worker.sink import merge
-from rephrase_worker.spec import Reason, Recipe, WorkerError
+from rephrase_worker.sink.measuring import CommittedQuality, measure_file
+from rephrase_worker.spec import PromptQuality, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from rephrase_worker.store.location import Location
 from rephrase_worker.store.parallel import in_parallel
@@ -77,6 +80,7 @@ class ShardSink:
         # "already written" to `commit`, and its samples would be lost.
         self._writer = f"{re.sub('[^A-Za-z0-9-]', '-', pod_uid)}-{uuid.uuid4().hex[:8]}"
         self._sequence = 0
+        self._quality = CommittedQuality(recipe.prompts)
 
     def manifest(self) -> Manifest | None:
         """The shard's manifest, if it is finished."""
@@ -85,18 +89,32 @@ class ShardSink:
         except FileNotFoundError:
             return None
 
+    def quality(self) -> dict[str, PromptQuality]:
+        """What a report says of the texts that `resume` found and `commit` has written, by prompt."""
+        return self._quality.summaries()
+
+    def finished_quality(self) -> dict[str, PromptQuality]:
+        """The same of a finished shard's texts; empty if a worker of an earlier version has finished it."""
+        found = read_quality(self._store, self._shard)
+        return {} if found is None else summaries(found.prompts)
+
     def resume(self) -> Committed:
         """What all processes have committed so far. A key that is there twice is counted once."""
         committed = Committed()
+        self._quality = CommittedQuality(self._recipe.prompts)
         for path in self._segments():
             content = self._store.read(path)
             with self._named(path):
                 rows = pq.read_table(pa.BufferReader(content), columns=_COUNTED).to_pylist()
+            texts = []
             for row in rows:
                 key = Key(row["source_file"], row["source_position"], row["prompt"], row["rollout"])
                 if key not in committed.keys:
                     committed.keys.add(key)
                     _count(committed.totals, row)
+                    if row["text"] is not None:
+                        texts.append((key.prompt, row["text"]))
+            self._quality.add(texts)
         return committed
 
     def commit(self, samples: Sequence[Sample], note: CommitNote | None = None) -> None:
@@ -115,9 +133,12 @@ class ShardSink:
         # No other process uses this name. If it is taken, an earlier attempt at this very commit has worked
         # and only its answer got lost, so there is nothing left to write.
         self._store.create(path, content)
+        self._quality.add((sample.prompt, sample.text) for sample in samples if sample.text is not None)
 
     def finish(self, positions: Sequence[tuple[str, int]]) -> Manifest:
-        """Merges the segments into the final files and writes the manifest. Returns the manifest that won.
+        """Merges the segments into the final files, and writes their quality and the manifest.
+
+        Returns the manifest that won.
 
         `positions` is every (source_file, source_position) that the reader found in the shard, to its
         end. Raises WorkerError(INTERNAL) when the committed keys are not exactly those.
@@ -145,11 +166,17 @@ class ShardSink:
         expected = merge.expected_keys(positions, self._files, self._recipe.sampling.rollouts)
         with _scratch() as folder:
             self._merge(folder, expected)
-            accounts, checksums = {}, {}
+            accounts, checksums, quality = {}, {}, {}
             for prompt in self._recipe.prompts:
                 committed = self._committed(folder, prompt.name)
                 accounts[prompt.name] = self._account(committed, prompt.name, expected)
                 checksums[prompt.name] = merge.checksum(committed)
+                with self._named(layout.sample_file(prompt.name, self._shard)):
+                    quality[prompt.name] = kept(measure_file(committed, prompt))
+            self._store.create(
+                layout.shard_quality(self._shard),
+                encode(ShardQuality(recipe_hash=self._recipe.hash, shard=self._shard, prompts=quality)),
+            )
             return Manifest(
                 recipe_hash=self._recipe.hash,
                 shard=self._shard,

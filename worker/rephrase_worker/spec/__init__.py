@@ -38,6 +38,7 @@ from rephrase_worker.spec.mix import (
     Share,
 )
 from rephrase_worker.spec.publish import Publish
+from rephrase_worker.spec.quality import OPENING_CHARACTERS, REPORTED_OPENINGS, PromptQuality
 from rephrase_worker.spec.recipe import (
     APART_FROM_SAMPLES,
     PLACEHOLDER,
@@ -64,21 +65,20 @@ from rephrase_worker.spec.reports import (
     ShardReport,
 )
 from rephrase_worker.spec.source import Source
-from rephrase_worker.spec.statistics import BASIS_CHARACTERS, SHARD_GROUPS, ShardGroup, Statistics
 
 __all__ = [
     "APART_FROM_SAMPLES",
-    "BASIS_CHARACTERS",
     "CONTRACT_VERSION",
     "DEFAULT_SHARE",
     "ENGINE_FILE",
     "EXIT_CODES",
     "MIX_FOLDER",
     "NO_MIX",
+    "OPENING_CHARACTERS",
     "PLACEHOLDER",
     "PROGRESS_LIMIT_BYTES",
     "RECIPE_FILE",
-    "SHARD_GROUPS",
+    "REPORTED_OPENINGS",
     "SKIPPED_CHARACTERS",
     "TERMINATION_LIMIT_BYTES",
     "WORKER_PORT",
@@ -95,20 +95,19 @@ __all__ = [
     "Owner",
     "PlanReport",
     "Prompt",
+    "PromptQuality",
     "Publish",
     "PublishReport",
     "Reason",
     "Recipe",
     "Report",
     "Sampling",
-    "ShardGroup",
     "ShardReport",
     "Sharding",
     "Share",
     "Since",
     "Source",
     "Speculation",
-    "Statistics",
     "StructureName",
     "SystemMessage",
     "Template",

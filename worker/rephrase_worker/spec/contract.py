@@ -25,7 +25,7 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]
 
 Path = tuple[str | int, ...]
-"""Where a field is: names of fields and positions in lists."""
+"""Where a field is: names of fields, positions in lists, keys of maps."""
 
 CONTRACT_VERSION = 2
 """Version of this contract: the highest `Since` of any field. A worker tells the operator with its plan."""
@@ -89,6 +89,9 @@ def _later_fields(value: object, path: Path = ()) -> Iterator[_LaterField]:
     elif isinstance(value, list):
         for position, inner in enumerate(value):
             yield from _later_fields(inner, (*path, position))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _later_fields(inner, (*path, key))
 
 
 def _tree(paths: list[Path]) -> dict[Any, Any]:

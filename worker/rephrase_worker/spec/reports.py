@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rephrase_worker.spec.contract import Contract
+from rephrase_worker.spec.contract import Contract, Since
 from rephrase_worker.spec.failures import Failure
 from rephrase_worker.spec.mix import MixReport
-from rephrase_worker.spec.statistics import Statistics
+from rephrase_worker.spec.quality import PromptQuality
 
 PROGRESS_LIMIT_BYTES = 64 * 1024
 TERMINATION_LIMIT_BYTES = 2 * 1024
@@ -43,8 +43,6 @@ class PlanReport(Contract):
     """Whether this image has what vLLM needs for suffix speculation."""
     contract_version: int = 1
     """CONTRACT_VERSION of the worker: what the operator may write to it from now on."""
-    statistics: Statistics | None = None
-    """Of a sample of the documents: what the estimate is made from."""
     failure: Failure | None = None
 
 
@@ -86,6 +84,8 @@ class ShardReport(Contract):
     `engine_seconds`: its mean pace. Never divide `output_tokens` by them, which earlier pods made too."""
     startup_seconds: dict[str, float] = Field(default_factory=dict)
     """Seconds by step: import, resume, engine."""
+    quality: Annotated[dict[str, PromptQuality], Since(2)] = Field(default_factory=dict)
+    """Of committed samples, by prompt. A prompt is left out where its figures don't fit."""
     failure: Failure | None = None
 
 
@@ -108,6 +108,8 @@ class FinalReport(Contract):
     output_tokens: int = 0
     mix_shards: int = 0
     """Shards of the mix, if the recipe asks for one and the dataset is complete. 0: nothing can be mixed."""
+    quality: Annotated[dict[str, PromptQuality], Since(2)] = Field(default_factory=dict)
+    """Of the whole dataset, by prompt. A prompt is left out where its figures don't fit."""
     failure: Failure | None = None
 
 
