@@ -90,7 +90,7 @@ class PromptReport(Contract):
     """Texts whose language can be compared with their document's."""
     language_differs: int
     """Of these, texts in another language."""
-    structure: str | None
+    structure: str | None = None
     """The checker; None for a prompt that none belongs to."""
     structure_judged: int
     structured: int
