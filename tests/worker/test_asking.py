@@ -153,6 +153,11 @@ def test_a_system_message_that_would_get_lost_is_refused(model: Path, text: str,
     assert "A fox. Why?" in rendered(recipe_of(model))
 
 
+def test_a_system_message_is_missed_though_the_prompt_says_the_same(model: Path) -> None:
+    template(DROPS_SYSTEM)(model)
+    assert "leaves the system" in refusal(recipe_of(model, system="Why?"))
+
+
 @pytest.mark.parametrize("text", [CHATML, FOLDS_SYSTEM])
 def test_a_document_can_not_forge_a_system_message(model: Path, text: str) -> None:
     template(text)(model)

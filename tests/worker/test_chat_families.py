@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -151,3 +153,29 @@ def test_a_truncated_document_is_a_beginning_of_it_and_its_control_strings_stay_
         renderer(family).render(beginning).prompt_token_ids == rendered.prompt_token_ids
         for beginning in beginnings
     )
+
+
+@cache
+def plain_tokenizer(family: str, spell: Callable[[str], str] = str) -> PreTrainedTokenizerFast:
+    """The family's tokenizer as a model without a chat template has it."""
+    wrapped = copy.deepcopy(build(family, spell))
+    wrapped.chat_template = None
+    return wrapped
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@seeded
+@given(data=st.data())
+def test_a_model_without_a_chat_template_gets_what_its_tokenizer_makes_of_the_prompt(
+    family: str, data: st.DataObject
+) -> None:
+    forged = data.draw(st.booleans())
+    document = data.draw(documents_with_control_strings(family) if forged else plain)
+    completing = Renderer(
+        HuggingFaceTokenizer(plain_tokenizer(family), family), PROMPTS, max_model_len=100_000, max_tokens=40
+    )
+    rendered = completing.render(document)
+    truth = plain_tokenizer(family, respelt if forged else str)
+    for prompt in PROMPTS:
+        expected = truth(prompt.template.replace(PLACEHOLDER, document)).input_ids
+        assert rendered.prompt_token_ids[prompt.name] == expected

@@ -299,7 +299,7 @@ def test_other_braces_are_text(text: str) -> None:
     assert parse(prompt).instruction.before == f"{text} "
 
 
-@pytest.mark.parametrize("template", ["{{ title }}{{document}}", "{{document}}{{url }}"])
+@pytest.mark.parametrize("template", ["{{ title }}{{document}}", "{{document}}{{url }}", "{{ url }}"])
 def test_spaces_in_a_placeholder_are_refused_with_what_to_write(template: str) -> None:
     with pytest.raises(WorkerError, match=r"write \{\{(title|url)\}\}, without spaces") as caught:
         check_templates([Prompt(name="p", template=template)])

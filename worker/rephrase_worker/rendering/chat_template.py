@@ -32,6 +32,10 @@ class Asking(Protocol):
     def about(self) -> str:
         """What a person should know of it."""
 
+    @property
+    def lead(self) -> list[int]:
+        """Tokens before those of the rendered text."""
+
     def render(self, message: str, system: str | None = None) -> str:
         """The text, up to where the model's answer begins. Raises RenderError."""
 
@@ -40,6 +44,9 @@ class Asking(Protocol):
 
         Raises RenderError when the mark is not there exactly once.
         """
+
+    def token_ids(self, message: str, system: str | None) -> list[int]:
+        """The tokens that the model's own code makes of it. Raises RenderError."""
 
 
 def asking(tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, str]) -> Asking:
@@ -52,14 +59,23 @@ def asking(tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, str]) -> 
 
 
 class PlainText:
-    """The prompt itself, which the model completes. It begins as the tokenizer begins every text."""
+    """The prompt itself, which the model completes. It begins as the tokenizer begins every text.
+
+    These first tokens are put before the others as such: spelt out in front of the text, some tokenizers
+    would not give its first word the space that they put before a text.
+    """
 
     about = "The model has no chat template: it completes the prompts as plain text."
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
         with third_party("its tokenizer can't be used"):
-            begins = tokenizer.encode("x")[:1] == [tokenizer.bos_token_id]
-        self._begin = str(tokenizer.bos_token) if tokenizer.bos_token and begins else ""
+            whole, bare = tokenizer.encode("x"), tokenizer.encode("x", add_special_tokens=False)
+        places = (at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+        if (at := next(places, None)) is None:
+            raise RenderError("its tokenizer changes a text when it puts its special tokens around it")
+        self.lead = whole[:at]
+        self._trail = len(whole) - at - len(bare)
 
     def render(self, message: str, system: str | None = None) -> str:
         """The message."""
@@ -68,12 +84,18 @@ class PlainText:
                 "it has no chat template, and so no place for a system message. Take prompts[].system out "
                 "and put its text into the prompt"
             )
-        return f"{self._begin}{message}"
+        return message
 
     def around(self, message: str, mark: str, system: str | None = None) -> tuple[str, str]:
         """What stands on both sides of the mark."""
         before, after = self.render(message, system).split(mark)
         return before, after
+
+    def token_ids(self, message: str, system: str | None) -> list[int]:
+        """What the tokenizer makes of the message, without the end that some add."""
+        with third_party("its tokenizer can't encode it"):
+            ids = list(self._tokenizer.encode(self.render(message, system)))
+        return ids[: len(ids) - self._trail]
 
 
 class ChatTemplate:
@@ -84,6 +106,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, str]) -> None:
         self._tokenizer = tokenizer
+        self.lead: list[int] = []  # the template writes all of them
         template = tokenizer.chat_template
         if isinstance(template, dict):
             if "default" not in template:

@@ -66,12 +66,6 @@ def check_templates(prompts: Sequence[Prompt]) -> None:
             f"prompts: the name {', '.join(repeated)} is used more than once; each has a folder of its own.",
         )
     for prompt in prompts:
-        if (count := prompt.template.count(PLACEHOLDER)) != 1:
-            raise WorkerError(
-                Reason.INVALID_RECIPE,
-                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand "
-                "there exactly once, where the document's text goes.",
-            )
         for name in _PLACEHOLDER.findall(prompt.template):
             if name != name.strip():
                 raise WorkerError(
@@ -79,3 +73,9 @@ def check_templates(prompts: Sequence[Prompt]) -> None:
                     f"prompts: the template of {prompt.name} holds {{{{{name}}}}}: write "
                     f"{{{{{name.strip()}}}}}, without spaces, where the text of that column goes.",
                 )
+        if (count := prompt.template.count(PLACEHOLDER)) != 1:
+            raise WorkerError(
+                Reason.INVALID_RECIPE,
+                f"prompts: the template of {prompt.name} holds {PLACEHOLDER} {count} times; it has to stand "
+                "there exactly once, where the document's text goes.",
+            )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from rephrase_worker.rendering.chat_template import ChatTemplate, asking
+from rephrase_worker.rendering.chat_template import asking
 from rephrase_worker.rendering.control import Guard, control_tokens, secret_word
 from rephrase_worker.rendering.errors import DocumentError, RenderError, third_party
 from rephrase_worker.rendering.reasoning import Reasoning, reasoning
@@ -154,7 +154,9 @@ class HuggingFaceTokenizer:
             # Control tokens may come out of what does not look like them: a normalizer maps other characters
             # to theirs, or the document's first or last characters complete one of the template's.
             return [
-                ids if self._guard.among(ids) == control else self.guarded(instruction, document)
+                [*self._template.lead, *ids]
+                if self._guard.among(ids) == control
+                else self.guarded(instruction, document)
                 for instruction, ids, control in zip(instructions, prompts, expected, strict=True)
             ]
         except RenderError as error:
@@ -178,7 +180,8 @@ class HuggingFaceTokenizer:
         frame = self._frame(instruction, document[:at], document[at + len(body) :])
         body = self._body(instruction, frame, document, body)
         with third_party("the tokenizer can't encode it"):
-            return list(self._guard.encode(f"{frame.respelt_before}{body}{frame.respelt_after}").ids)
+            ids = self._guard.encode(f"{frame.respelt_before}{body}{frame.respelt_after}").ids
+        return [*self._template.lead, *ids]
 
     @property
     def control_strings(self) -> list[str]:
@@ -195,7 +198,7 @@ class HuggingFaceTokenizer:
             [number for number in ids if number != unknown]
             for ids in (
                 self._guard.among(self.guarded(instruction, document)),
-                self._frame(instruction, "", "").control,
+                self._guard.among(self._template.lead) + self._frame(instruction, "", "").control,
             )
         )
         return found == expected
@@ -210,11 +213,7 @@ class HuggingFaceTokenizer:
 
         Raises RenderError.
         """
-        if isinstance(self._template, ChatTemplate):
-            return self._template.token_ids(message, system)
-        with third_party("its tokenizer can't encode it"):
-            text = self._template.render(message, system)
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return self._template.token_ids(message, system)
 
     def shows_system(self, instruction: Instruction) -> bool:
         """Whether the instruction's system message, if it has one, gets into the prompt. Raises
@@ -222,8 +221,11 @@ class HuggingFaceTokenizer:
         """
         if instruction.system is None:
             return True
-        rendered = self._template.render(f"{instruction.before}{instruction.after}", instruction.system)
-        return instruction.system.strip() in rendered
+        message = f"{instruction.before}{instruction.after}"
+        # The text could stand in the message too, or be what the template says of its own accord.
+        return self._mark in self._template.render(message, self._mark) and (
+            instruction.system.strip() in self._template.render(message, instruction.system)
+        )
 
     def _expected(self, instruction: Instruction) -> list[int]:
         """The control tokens of an instruction's prompts. Raises WorkerError(INVALID_RECIPE)."""
