@@ -44,7 +44,13 @@ def test_a_plan_is_frozen_next_to_the_output(source: Path, tmp_path: Path) -> No
     assert (report.shards, report.documents, report.files, report.documents_exact) == (4, 30, 2, True)
     assert report.bytes == sum(path.stat().st_size for path in source.iterdir())
     assert sorted(snapshot(tmp_path / "out")) == sorted(
-        [layout.RECIPE, layout.SOURCE_LISTING, layout.PLAN, *map(layout.shard_plan, range(4))]
+        [
+            layout.RECIPE,
+            layout.SOURCE_LISTING,
+            layout.PLAN,
+            layout.STATISTICS,
+            *map(layout.shard_plan, range(4)),
+        ]
     )
     assert [shard.shard for shard in shard_plans(recipe)] == [0, 1, 2, 3]
 

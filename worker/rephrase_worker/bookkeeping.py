@@ -18,7 +18,7 @@ from rephrase_worker.pace import Pace
 from rephrase_worker.plan import Plan, ShardPlan, SourceListing
 from rephrase_worker.quality.report import QualityReport
 from rephrase_worker.quality.state import ShardQuality, decode
-from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, WorkerError
+from rephrase_worker.spec import Contract, ExitCode, Reason, Recipe, Statistics, WorkerError
 from rephrase_worker.store import Store
 
 C = TypeVar("C", bound=Contract)
@@ -57,6 +57,11 @@ def read_shard(store: Store, number: int) -> ShardPlan:
 def read_listing(store: Store) -> SourceListing:
     """The frozen listing of the source. Raises WorkerError(PLAN_MISSING) when there is none."""
     return _read(store, layout.SOURCE_LISTING, SourceListing, "listing of the source")
+
+
+def read_statistics(store: Store) -> Statistics:
+    """What planning measured of the documents. Raises WorkerError(PLAN_MISSING) when it is not there."""
+    return _read(store, layout.STATISTICS, Statistics, "statistics of the documents")
 
 
 def read_manifest(store: Store, path: str) -> Manifest:

@@ -19,6 +19,9 @@ SOURCE_LISTING = f"{BOOKKEEPING}/plan/source.json"
 PLAN = f"{BOOKKEEPING}/plan/plan.json"
 """Written after the plans of all shards: if it exists, the plan is complete."""
 
+STATISTICS = f"{BOOKKEEPING}/plan/statistics.json"
+"""Tokens of a sample of the documents, for the estimate."""
+
 PROBES = f"{BOOKKEEPING}/probe"
 """Folder of the files with which planning tries out the file system."""
 

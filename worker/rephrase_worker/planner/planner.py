@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pydantic import ValidationError
 
 from rephrase_worker import layout
-from rephrase_worker.bookkeeping import read_listing, read_plan
+from rephrase_worker.bookkeeping import read_listing, read_plan, read_shard, read_statistics
 from rephrase_worker.engine.support import check_settings, has_suffix_speculation
 from rephrase_worker.plan import SKIPPED_SHOWN, Plan, SourceListing
 from rephrase_worker.planner.listing import list_source
@@ -20,6 +21,7 @@ from rephrase_worker.planner.model import fill_shared_cache
 from rephrase_worker.planner.original import find_original
 from rephrase_worker.planner.publishing import check_publishing, claim_repository
 from rephrase_worker.planner.sharding import shard, total_documents
+from rephrase_worker.planner.statistics import measure
 from rephrase_worker.source import names
 from rephrase_worker.spec import (
     APART_FROM_SAMPLES,
@@ -30,6 +32,7 @@ from rephrase_worker.spec import (
     PlanReport,
     Reason,
     Recipe,
+    Statistics,
     WorkerError,
 )
 from rephrase_worker.store import Store
@@ -75,6 +78,7 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
     if original is not None:
         store.create(layout.MIX_SOURCE, original.to_json().encode())
     frozen = read_plan(store)
+    statistics = _statistics(store, recipe, engine, frozen.shards)
     claim_repository(recipe, store)
     fill_shared_cache(recipe, engine, frozen.model_revision)
     return PlanReport(
@@ -91,7 +95,18 @@ def plan(recipe: Recipe, engine: EngineSettings | None = None) -> PlanReport:
         source_revision=frozen.source_revision,
         skipped_files=frozen.skipped_files,
         skipped=_cut(names.summary(frozen.skipped, frozen.skipped_files)) or None,
+        statistics=statistics,
     )
+
+
+def _statistics(store: Store, recipe: Recipe, engine: EngineSettings | None, shards: int) -> Statistics:
+    """The statistics of the documents at the destination, measured first if they are not there."""
+    if not store.exists(layout.STATISTICS):
+        with ThreadPoolExecutor(_THREADS) as pool:
+            plans = list(pool.map(partial(read_shard, store), range(shards)))
+        measured = measure(recipe, engine, read_listing(store), plans)
+        store.create(layout.STATISTICS, measured.to_json().encode())
+    return read_statistics(store)
 
 
 def _cut(text: str) -> str:

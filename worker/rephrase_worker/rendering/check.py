@@ -50,20 +50,28 @@ def check_prompts(recipe: Recipe, engine: EngineSettings | None, model: str) -> 
     when a file is not there or can't be read, INVALID_RECIPE for all else.
     """
     config = read_config(Path(model), recipe.model.name)
-    tokenizer = load_tokenizer(model, None, name=recipe.model.name, arguments=recipe.model.chat_template_args)
-    asked = None if engine is None else engine.max_model_len
-    renderer = Renderer(
-        tokenizer,
-        recipe.prompts,
-        max_model_len=asked or context_of(config) or _UNKNOWN_CONTEXT,
-        max_tokens=recipe.sampling.max_tokens,
-    )
+    tokenizer, renderer = planning_renderer(recipe, engine, model)
     try:
         largest = max(_prove(tokenizer, instruction) for instruction in renderer.instructions)
     except (DocumentError, RenderError) as error:
         raise _refused(recipe, f"a plain document can't be put into its chat template: {error}") from error
     _check_vocabulary(recipe, config, max(largest, tokenizer.largest_text_id))
     return tokenizer.about
+
+
+def planning_renderer(
+    recipe: Recipe, engine: EngineSettings | None, model: str
+) -> tuple[HuggingFaceTokenizer, Renderer]:
+    """Tokenizer and renderer of a job that is being planned. Arguments and errors are those of the check."""
+    config = read_config(Path(model), recipe.model.name)
+    tokenizer = load_tokenizer(model, None, name=recipe.model.name, arguments=recipe.model.chat_template_args)
+    asked = None if engine is None else engine.max_model_len
+    return tokenizer, Renderer(
+        tokenizer,
+        recipe.prompts,
+        max_model_len=asked or context_of(config) or _UNKNOWN_CONTEXT,
+        max_tokens=recipe.sampling.max_tokens,
+    )
 
 
 def _prove(tokenizer: HuggingFaceTokenizer, instruction: Instruction) -> int:

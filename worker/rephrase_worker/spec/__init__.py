@@ -65,9 +65,11 @@ from rephrase_worker.spec.reports import (
     ShardReport,
 )
 from rephrase_worker.spec.source import Source
+from rephrase_worker.spec.statistics import BASIS_CHARACTERS, SHARD_GROUPS, ShardGroup, Statistics
 
 __all__ = [
     "APART_FROM_SAMPLES",
+    "BASIS_CHARACTERS",
     "CONTRACT_VERSION",
     "DEFAULT_SHARE",
     "ENGINE_FILE",
@@ -79,6 +81,7 @@ __all__ = [
     "PROGRESS_LIMIT_BYTES",
     "RECIPE_FILE",
     "REPORTED_OPENINGS",
+    "SHARD_GROUPS",
     "SKIPPED_CHARACTERS",
     "TERMINATION_LIMIT_BYTES",
     "WORKER_PORT",
@@ -102,12 +105,14 @@ __all__ = [
     "Recipe",
     "Report",
     "Sampling",
+    "ShardGroup",
     "ShardReport",
     "Sharding",
     "Share",
     "Since",
     "Source",
     "Speculation",
+    "Statistics",
     "StructureName",
     "SystemMessage",
     "Template",

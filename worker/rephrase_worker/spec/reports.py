@@ -10,6 +10,7 @@ from rephrase_worker.spec.contract import Contract, Since
 from rephrase_worker.spec.failures import Failure
 from rephrase_worker.spec.mix import MixReport
 from rephrase_worker.spec.quality import PromptQuality
+from rephrase_worker.spec.statistics import Statistics
 
 PROGRESS_LIMIT_BYTES = 64 * 1024
 TERMINATION_LIMIT_BYTES = 2 * 1024
@@ -43,6 +44,8 @@ class PlanReport(Contract):
     """Whether this image has what vLLM needs for suffix speculation."""
     contract_version: int = 1
     """CONTRACT_VERSION of the worker: what the operator may write to it from now on."""
+    statistics: Statistics | None = None
+    """Of a sample of the documents: what the estimate is made from."""
     failure: Failure | None = None
 
 

@@ -1,0 +1,26 @@
+"""What a job will take, before a GPU is asked for.
+
+`lengths` and `outputs` know how long outputs are, `makespan` how long shards take on some workers, `advice`
+what would make a job cheaper, and `estimate` puts it together. Pure and cheap: operator, planner and commands
+import it.
+"""
+
+from rephrase_worker.estimate.estimate import (
+    Estimate,
+    Fleet,
+    NothingKnownError,
+    Price,
+    estimate,
+    gpu_hours,
+)
+from rephrase_worker.estimate.span import Span
+
+__all__ = [
+    "Estimate",
+    "Fleet",
+    "NothingKnownError",
+    "Price",
+    "Span",
+    "estimate",
+    "gpu_hours",
+]
