@@ -92,6 +92,42 @@ def test_columns_of_parquet_keep_their_types_and_values(tmp_path: Path) -> None:
         assert table.column(name).to_pylist() == source.column(name).to_pylist()
 
 
+def string_views(*values: str | None) -> pa.Array:
+    return pa.array(values, pa.string_view())
+
+
+REQUIRED = pa.struct([pa.field("a", pa.int64(), nullable=False)])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        string_views("a", "b", None),
+        pa.array([b"a", b"\xff", None], pa.binary_view()),
+        pa.StructArray.from_arrays([string_views("a", "b", "c")], ["x"]),
+        pa.ListArray.from_arrays([0, 1, 2, 2], string_views("a", "b")),
+        pa.MapArray.from_arrays([0, 1, 2, 2], string_views("a", "b"), string_views("c", None)),
+        pa.array([[1], [], None], pa.list_view(pa.int64())),
+        pa.array([[1], [], None], pa.large_list_view(pa.int64())),
+        pa.array([[1, 2], [3, 4], None], pa.list_(pa.int32(), 2)),
+        pa.array([{"a": 1}, None, {"a": 3}], REQUIRED),
+        pa.array([[{"a": 1}], [], None], pa.large_list(REQUIRED)),
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_values_of_every_type_that_parquet_can_have_get_through(tmp_path: Path, values: pa.Array) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", ["one", "two", "three"], c=values)
+    write_lines(tmp_path / "in" / "b.jsonl", b"no JSON", {"text": "four"})
+    table = finished(recipe_of(tmp_path, "c"))
+    assert table.column("c").to_pylist() == [*values.to_pylist(), None, None]
+
+
+def test_a_column_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", ["one"], url=["a"])
+    assert "url is there more than once" in refusal(recipe_of(tmp_path, "url", "url"), Reason.INVALID_RECIPE)
+
+
 def test_columns_of_jsonl_get_the_narrowest_type_that_holds_all(tmp_path: Path) -> None:
     write_lines(
         tmp_path / "in" / "a.jsonl",
