@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from rephrase_operator.api.cel import Spec
+from rephrase_operator.api.cel import Rule, Spec
 
 
 class FailurePolicy(Spec):
@@ -34,4 +36,26 @@ class FailurePolicy(Spec):
         ge=10,
         le=2_592_000,
         description="The job fails when no pod of it could start for this long: no such GPU, no such image.",
+    )
+
+
+class Cost(Spec):
+    """What GPUs cost. May change at any time."""
+
+    rules = (
+        Rule(
+            "has(self.gpuHourPrice) == has(self.currency)",
+            "gpuHourPrice and currency belong together: a price needs a currency, such as USD",
+            ".currency",
+        ),
+    )
+
+    gpu_hour_price: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1_000_000.0,
+        description="Price of a GPU for an hour; on CPUs, of a worker.",
+    )
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", max_length=3)] | None = Field(
+        default=None, description="Currency of the price, as three letters of ISO 4217, such as USD."
     )

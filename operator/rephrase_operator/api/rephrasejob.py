@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
 from rephrase_operator.api.engine import Engine
-from rephrase_operator.api.policies import FailurePolicy
+from rephrase_operator.api.policies import Cost, FailurePolicy
 from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Worker
 from rephrase_worker import spec
@@ -93,6 +93,11 @@ class RephraseJobSpec(Spec):
     )
     failure_policy: FailurePolicy = Field(
         default=FailurePolicy(), description="When to give up on a shard, and on the job."
+    )
+    cost: Cost | None = Field(
+        default=None,
+        description="What GPUs cost, for the estimate and the account of what was spent. May change at any "
+        "time.",
     )
     mix: spec.Mix | None = Field(
         default=None,

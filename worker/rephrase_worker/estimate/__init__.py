@@ -5,7 +5,10 @@ what would make a job cheaper, and `estimate` puts it together. Pure and cheap: 
 import it.
 """
 
+from rephrase_worker.estimate.advice import advise
 from rephrase_worker.estimate.estimate import (
+    EAGER_STARTUP_SECONDS,
+    STARTUP_SECONDS,
     Estimate,
     Fleet,
     NothingKnownError,
@@ -16,11 +19,14 @@ from rephrase_worker.estimate.estimate import (
 from rephrase_worker.estimate.span import Span
 
 __all__ = [
+    "EAGER_STARTUP_SECONDS",
+    "STARTUP_SECONDS",
     "Estimate",
     "Fleet",
     "NothingKnownError",
     "Price",
     "Span",
+    "advise",
     "estimate",
     "gpu_hours",
 ]

@@ -70,5 +70,5 @@ def _basis(recipe: Recipe, cut: float) -> str:
         known = f"the expected length of each prompt ({len(unknown)} of them have none, and get a mean)"
     return (
         f"{known}, by the length of the documents; {cut:.0%} are expected to end at sampling.maxTokens "
-        f"({most}). Models differ: `rephrase plan --measure` generates a few."
+        f"({most}). Models differ: prompts' expectedTokens can say better."
     )
