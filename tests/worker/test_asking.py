@@ -247,14 +247,17 @@ def thinking(model: Path, *changes: Change) -> HuggingFaceTokenizer:
     return load_tokenizer(str(model), None)
 
 
-def sample(tokenizer: HuggingFaceTokenizer, output: str, *, stop: list[str] | None = None) -> Sample:
-    """The row of an output, whose control tokens are spelt out."""
+def sample(
+    tokenizer: HuggingFaceTokenizer, output: str, *, stop: list[str] | None = None, less: int = 0
+) -> Sample:
+    """The row of an output, whose control tokens are spelt out, without its last tokens."""
     recipe = make_recipe("in", "out").model_copy(update={"sampling": Sampling(stop=stop or [])})
     key = Key("a", 0, "faq", 0)
     ids = tokenizer._tokenizer.encode(output, add_special_tokens=False)
+    ids = ids[: len(ids) - less]
     work = Work(id="a", text="", error=None, missing=[key], fields={}, carried=None)
     completion = Completion(
-        text="the engine's own text",
+        text=ENGINES,
         finish_reason="stop",
         prompt_tokens=7,
         cached_prompt_tokens=0,
@@ -267,6 +270,7 @@ def sample(tokenizer: HuggingFaceTokenizer, output: str, *, stop: list[str] | No
     return made
 
 
+ENGINES = "the engine's own text"
 FINAL = "<|channel|>final<|message|>"
 CHANNELS = tokens("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>", special=True)
 OUTPUTS: dict[str, tuple[tuple[Change, ...], str, str | None]] = {
@@ -278,7 +282,7 @@ OUTPUTS: dict[str, tuple[tuple[Change, ...], str, str | None]] = {
     "and it never ends": ((THINK, template(THINKS_ALWAYS)), "Well. A fox is", None),
     "the model opens it": ((THINK, template(QWEN3)), "<think>\nWell.\n</think>\n\nA fox.", "A fox."),
     "and that never ends": ((THINK, template(QWEN3)), "<think>\nWell.", None),
-    "the model does not think": ((THINK, template(QWEN3)), "A fox.<|im_end|>", "A fox."),
+    "the model does not think": ((THINK, template(QWEN3)), "\nA fox.<|im_end|>", ENGINES),
     "only an end": ((THINK, template(QWEN3)), "Well.</think>A fox.", "A fox."),
     "nothing after it": ((THINK, template(THINKS_ALWAYS)), "Well.</think>", ""),
     "special marks": (
@@ -293,6 +297,7 @@ OUTPUTS: dict[str, tuple[tuple[Change, ...], str, str | None]] = {
         "A fox.",
     ),
     "harmony without thinking": ((CHANNELS, template(HARMONY)), f"{FINAL}A fox.<|return|>", "A fox."),
+    "harmony without channels": ((CHANNELS, template(HARMONY)), "A fox.<|return|>", ENGINES),
     "harmony that is cut": ((CHANNELS, template(HARMONY)), "<|channel|>analysis<|message|>Well", None),
     "harmony that names the channel only": ((CHANNELS, template(HARMONY)), "<|channel|>final", None),
     "harmony with a word that begins like final": (
@@ -325,11 +330,16 @@ def test_a_mark_that_is_spelt_out_by_other_tokens_is_text(model: Path) -> None:
         for number in tokenizer._tokenizer.encode(piece, add_special_tokens=False)
     ]
     completion = Completion(
-        text="", finish_reason="stop", prompt_tokens=1, cached_prompt_tokens=0, output_tokens=9, token_ids=ids
+        text=ENGINES,
+        finish_reason="stop",
+        prompt_tokens=1,
+        cached_prompt_tokens=0,
+        output_tokens=9,
+        token_ids=ids,
     )
     work = Work(id="a", text="", error=None, missing=[key], fields={}, carried=None)
     made = Rows(recipe, model="m", revision=None).text(work, key, completion, tokenizer.reasoning)
-    assert made.text == "Say </think> twice."
+    assert made.text == ENGINES
 
 
 def test_a_stop_string_ends_the_answer(model: Path) -> None:
@@ -338,7 +348,13 @@ def test_a_stop_string_ends_the_answer(model: Path) -> None:
 
 
 def test_a_model_without_marks_keeps_the_engines_text(model: Path) -> None:
-    assert sample(thinking(model, template(CHATML)), "<think>").text == "the engine's own text"
+    assert sample(thinking(model, template(CHATML)), "<think>").text == ENGINES
+
+
+def test_a_character_that_the_limit_has_cut_is_left_out(model: Path) -> None:
+    tokenizer = thinking(model, THINK, template(THINKS_ALWAYS))
+    assert sample(tokenizer, "W.</think>A fox 🜁").text == "A fox 🜁"
+    assert sample(tokenizer, "W.</think>A fox 🜁", less=1).text == "A fox "
 
 
 def test_the_recipe_carries_system_and_arguments(model: Path) -> None:

@@ -26,7 +26,8 @@ ERROR_LIMIT = 500
 
 _UNFINISHED = (
     "reasoning_unfinished: the model was still thinking when its output ended. Raise sampling.maxTokens, "
-    "or turn its reasoning off (model.chatTemplateArgs)"
+    "leave strings out of sampling.stop that its reasoning can hold, or turn its reasoning off "
+    "(model.chatTemplateArgs)"
 )
 
 
@@ -98,7 +99,7 @@ class Rows:
         """
         text: str | None = completion.text
         if reasoning is not None:
-            text = reasoning.answer(completion.token_ids, self._stop)
+            text = reasoning.answer(completion.text, completion.token_ids, self._stop)
         if text is None:
             return self._row(work, key, completion=completion, text=None, error=_UNFINISHED)
         return self._row(work, key, completion=completion, text=text, error=None)

@@ -74,14 +74,20 @@ class Reasoning:
         self._marks = marks
         self._decode = decode
 
-    def answer(self, token_ids: Sequence[int], stop: Sequence[str]) -> str | None:
-        """The text of the answer, up to a stop string; None if the model was still thinking."""
+    def answer(self, text: str, token_ids: Sequence[int], stop: Sequence[str]) -> str | None:
+        """The text of the answer, up to a stop string; None if the model was still thinking.
+
+        `text` is the engine's, of all the tokens. It stays as it is where the model has not thought.
+        """
         found = self._marks.answer(token_ids)
         if found is None:
             return None
-        text = self._decode(found).lstrip()
-        ends = [at for string in stop if (at := text.find(string)) >= 0]
-        return text[: min(ends)] if ends else text
+        if len(found) == len(token_ids):
+            return text
+        # A limit can cut the last character into two. Engines leave out such a half, too.
+        answer = self._decode(found).lstrip().rstrip("\ufffd")
+        ends = [at for string in stop if (at := answer.find(string)) >= 0]
+        return answer[: min(ends)] if ends else answer
 
 
 def reasoning(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reasoning | None:
