@@ -53,6 +53,8 @@ def objects(node: Node, path: str) -> Iterator[tuple[str, Node]]:
         yield from objects(child, f"{path}.{name}")
     if "items" in node:
         yield from objects(node["items"], f"{path}[]")
+    if "additionalProperties" in node:
+        yield from objects(node["additionalProperties"], f"{path}{{}}")
 
 
 def _names(definition: Node, version: Node) -> str:
@@ -126,7 +128,7 @@ def _type(node: Node, path: str) -> str:
         case "object" if "properties" in node:
             return f"[object](#{anchor(path)})"
         case "object":
-            return f"map of string to {_type(node['additionalProperties'], path)}"
+            return f"map of string to {_type(node['additionalProperties'], f'{path}{{}}')}"
         case "string" if node.get("format") == "date-time":
             return "time"
         case plain:

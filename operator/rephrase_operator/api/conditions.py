@@ -28,6 +28,8 @@ class ConditionType(StrEnum):
     """The workers were made from the current spec."""
     WITHIN_ERROR_BUDGET = "WithinErrorBudget"
     """The share of errors is below failurePolicy.maxErrorRatio."""
+    DIVERSE = "Diverse"
+    """No prompt's texts open alike more often than quality.templateCollapse allows."""
     COMPLETE = "Complete"
     """The dataset is complete."""
     FAILED = "Failed"
@@ -87,6 +89,9 @@ class ConditionReason(StrEnum):
     DATASET_INCOMPLETE = "DatasetIncomplete"
     TOO_MANY_ERRORS = "TooManyErrors"
     FEW_ERRORS = "FewErrors"
+    TEMPLATE_COLLAPSE = "TemplateCollapse"
+    VARIED = "Varied"
+    FEW_TEXTS = "FewTexts"
 
 
 Truth = Literal["True", "False", "Unknown"]
@@ -169,6 +174,18 @@ def too_many_errors(ratio: float, limit: float) -> str:
         f"{ratio:.1%} of the samples are errors, more than failurePolicy.maxErrorRatio ({limit:.1%}). "
         "status.progress.errors counts them by code. To go on, raise maxErrorRatio above this share."
     )
+
+
+def template_collapse(prompt: str, opening: str, share: float, limit: float, *, suspends: bool) -> str:
+    """Message of TemplateCollapse."""
+    message = (
+        f'{share:.1%} of the texts of prompt {prompt} begin with "{opening}", more than '
+        f"quality.templateCollapse.maxShare ({limit:.1%}). Such data trains worse than it looks: try a "
+        "higher temperature, another wording or another model in a new job."
+    )
+    if suspends:
+        message += f" To go on with this one, raise maxShare above {share:.4g} or set action to Warn."
+    return message
 
 
 def shards_failed(failed: int, total: int, details: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
 from rephrase_operator.api.engine import Engine
-from rephrase_operator.api.policies import Cost, FailurePolicy
+from rephrase_operator.api.policies import Cost, FailurePolicy, QualityPolicy
 from rephrase_operator.api.prompts import PromptChoice
 from rephrase_operator.api.worker import Worker
 from rephrase_worker import spec
@@ -107,6 +107,9 @@ class RephraseJobSpec(Spec):
     publish: spec.Publish | None = Field(
         default=None,
         description="Puts the finished dataset on the Hugging Face Hub. Unset: it stays where it is.",
+    )
+    quality: QualityPolicy = Field(
+        default=QualityPolicy(), description="What is watched in the texts. May change at any time."
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from rephrase_operator.api.status import Phase, Progress, RephraseJobStatus
 
 _COLOURS = {Phase.SUCCEEDED: "green", Phase.FAILED: "red", Phase.SUSPENDED: "yellow"}
 _FAILURES_SHOWN = 3
+_PROMPTS_SHOWN = 8
 
 
 def line(name: str, status: RephraseJobStatus) -> str:
@@ -37,7 +38,7 @@ def screen(name: str, status: RephraseJobStatus) -> RenderableType:
     )
     bar = Table.grid(padding=(0, 1))
     bar.add_row(ProgressBar(total=1.0, completed=progress.ratio, width=50), progress.percent or "0%")
-    return Group(head, bar, _figures(status, progress), *_troubles(status))
+    return Group(head, bar, _figures(status, progress), *_texts(status), *_troubles(status))
 
 
 def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
@@ -65,6 +66,20 @@ def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
         table.add_column(name)
     table.add_row(*columns.values())
     return table
+
+
+def _texts(status: RephraseJobStatus) -> list[RenderableType]:
+    """What the texts are like, a line a prompt."""
+    if not status.quality:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("prompt", "texts", "structure", "most frequent opening"):
+        table.add_column(name)
+    for prompt, texts in list(status.quality.items())[:_PROMPTS_SHOWN]:
+        structure = "-" if texts.structure_rate is None else f"{texts.structure_rate:.0%}"
+        opening = f"{texts.top_opening_share:.1%}  {texts.top_opening}" if texts.top_opening else "-"
+        table.add_row(prompt, str(texts.samples), structure, Text(opening, overflow="ellipsis", no_wrap=True))
+    return [table]
 
 
 def _troubles(status: RephraseJobStatus) -> list[RenderableType]:

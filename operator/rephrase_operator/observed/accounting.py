@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from rephrase_operator.api.bounds import shortened
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards
+from rephrase_operator.observed import quality
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import PodView, read_failure, read_report
 from rephrase_worker.spec import ShardReport
@@ -44,8 +45,9 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
     that they generated belong to the rates.
     """
     inside = Intervals.parse(account.shards)
-    sums = account.model_dump(exclude={"shards", "errors"})
+    sums = account.model_dump(exclude={"shards", "errors", "quality"})
     errors = Counter(account.errors)
+    texts: list[quality.Quality] = [account.quality]
     added: set[int] = set()
     for pod in pods:
         if pod.phase != "Succeeded" or pod.index is None or pod.index in inside or pod.index in added:
@@ -55,6 +57,7 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
             continue
         added.add(pod.index)
         errors.update(report.errors)
+        texts.append(report.quality)
         sums["documents"] += report.documents_done
         for name in COUNTS:
             sums[name] += getattr(report, name)
@@ -65,7 +68,10 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
     if not added and not failed:
         return account
     return FinishedShards(
-        shards=str(inside | Intervals(added)), errors=dict(errors.most_common(ERROR_CODES_LIMIT)), **sums
+        shards=str(inside | Intervals(added)),
+        errors=dict(errors.most_common(ERROR_CODES_LIMIT)),
+        quality=quality.add(texts),
+        **sums,
     )
 
 

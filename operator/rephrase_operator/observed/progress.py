@@ -60,7 +60,7 @@ def live_progress(
     """
     inside = Intervals.parse(account.shards)
     pods = list(pods)
-    open_shards = _latest(pods, reports, inside)
+    open_shards = latest_reports(pods, reports, inside)
     totals = Counter({name: getattr(account, name) for name in _ALL_COUNTS})
     errors = Counter(account.errors)
     for report in open_shards.values():
@@ -196,7 +196,7 @@ def error_ratio(progress: Progress) -> float:
     return progress.samples_error / samples if samples else 0.0
 
 
-def _latest(
+def latest_reports(
     pods: Iterable[PodView], reports: Mapping[str, LiveReport], inside: Intervals
 ) -> dict[int, ShardReport]:
     """The most advanced report of every shard that is not in the account.

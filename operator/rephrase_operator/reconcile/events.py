@@ -60,6 +60,8 @@ def transitions(before: RephraseJobStatus, after: RephraseJobStatus) -> tuple[Ev
         found.append(_of("Normal", after.condition(ConditionType.PLANNED)))
     found += _phase(before, after)
     found += _workers(before, after)
+    if _turned(before, after, ConditionType.DIVERSE, "False"):
+        found.append(_of("Warning", after.condition(ConditionType.DIVERSE)))
     if _turned(before, after, ConditionType.WITHIN_ERROR_BUDGET, "False"):
         found.append(_of("Warning", after.condition(ConditionType.WITHIN_ERROR_BUDGET)))
     profile = after.condition(ConditionType.PROFILE_APPLIED)

@@ -10,6 +10,7 @@ from functools import partial
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason
 from rephrase_operator.api.status import DatasetSummary, Phase
+from rephrase_operator.observed import quality
 from rephrase_operator.observed.progress import final_progress
 from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile import children, single
@@ -26,6 +27,7 @@ def finalize(draft: Draft) -> None:
     if report is None:
         return
     draft.set(
+        quality=quality.shown(report.quality) or draft.status.quality,
         dataset=DatasetSummary(**report.model_dump(include=set(DatasetSummary.model_fields))),
         progress=final_progress(
             draft.job.status.progress,

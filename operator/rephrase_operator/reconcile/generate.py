@@ -8,12 +8,20 @@ from datetime import timedelta
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import FinishedShards, Phase, PlanSummary, Shards
+from rephrase_operator.observed import quality
 from rephrase_operator.observed.accounting import explain, fold
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_operator.observed.progress import live_progress
+from rephrase_operator.observed.progress import latest_reports, live_progress
 from rephrase_operator.observed.readiness import Readiness, assess
 from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
-from rephrase_operator.reconcile import attempts, children, error_budget, start_deadline, worker_contract
+from rephrase_operator.reconcile import (
+    attempts,
+    children,
+    error_budget,
+    start_deadline,
+    template_collapse,
+    worker_contract,
+)
 from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
 from rephrase_operator.reconcile.draft import Draft
 from rephrase_worker.spec import ExitCode
@@ -48,7 +56,8 @@ def generate(draft: Draft) -> None:
         draft.phase(Phase.FINALIZING, "There is nothing to generate.")
         return
     workers = _account(draft, plan)
-    stopped = _over_budget(draft) or draft.spec.suspend
+    held = [_over_budget(draft), _collapsed(draft)]
+    stopped = any(held) or draft.spec.suspend
     if _ended(draft, workers):
         return
     _align(draft, workers, stopped=stopped)
@@ -97,6 +106,9 @@ def _account(draft: Draft, plan: PlanSummary) -> _Workers:
             now=draft.now,
         ),
     )
+    running = latest_reports(pods, draft.seen.reports, Intervals.parse(account.shards))
+    texts = quality.add([account.quality, *(report.quality for report in running.values())])
+    draft.set(quality=quality.shown(texts))
     inside = Intervals.parse(before.shards)
     unseen = [
         pod for pod in pods if pod.phase == "Succeeded" and pod.index is not None and pod.index not in inside
@@ -138,6 +150,15 @@ def _over_budget(draft: Draft) -> bool:
     draft.set(error_ratio_reached=budget.reached)
     draft.condition(ConditionType.WITHIN_ERROR_BUDGET, not budget.exceeded, budget.reason, budget.message)
     return budget.exceeded
+
+
+def _collapsed(draft: Draft) -> bool:
+    verdict = template_collapse.judge(
+        draft.spec.quality.template_collapse, draft.status.collapse_reached, draft.status.quality
+    )
+    draft.set(collapse_reached=verdict.reached)
+    draft.condition(ConditionType.DIVERSE, verdict.diverse, verdict.reason, verdict.message)
+    return verdict.exceeded
 
 
 def _ended(draft: Draft, workers: _Workers) -> bool:
@@ -254,8 +275,12 @@ def _report(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
 
 
 def _report_stopped(draft: Draft, live: int) -> None:
-    held = draft.status.condition(ConditionType.WITHIN_ERROR_BUDGET)
-    why = held.message if held is not None and held.status == "False" else "The job is suspended."
+    holds = [ConditionType.WITHIN_ERROR_BUDGET]
+    if draft.status.collapse_reached is not None:
+        holds.append(ConditionType.DIVERSE)
+    conditions_held = [draft.status.condition(kind) for kind in holds]
+    why = " ".join(held.message for held in conditions_held if held is not None and held.status == "False")
+    why = why or "The job is suspended."
     if live:
         draft.set(phase=Phase.RUNNING, message=f"Suspending: {live} workers finish what they can. {why}")
         draft.look_again(draft.settings.progress_seconds)

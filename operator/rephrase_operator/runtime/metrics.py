@@ -55,6 +55,16 @@ def _expected(status: Status) -> Series:
     return [] if value is None else [((), float(value))]
 
 
+def _texts(name: str) -> Callable[[Status], Series]:
+    """A figure of status.quality by prompt."""
+
+    def read(status: Status) -> Series:
+        quality = status.get("quality") or {}
+        return [((prompt,), float(each[name])) for prompt, each in sorted(quality.items()) if name in each]
+
+    return read
+
+
 def _phases(status: Status) -> Series:
     return [((phase.value,), float(status.get("phase") == phase)) for phase in Phase]
 
@@ -106,6 +116,20 @@ JOB_METRICS = (
         help="Output tokens per second and GPU that the engine's profile promises, start-up left out. No "
         "series on CPUs and on unknown GPUs.",
         read=_expected,
+    ),
+    JobMetric(
+        name="rephrase_job_structure_ratio",
+        unit="ratio, 0 to 1",
+        help="Share of a prompt's texts that have the structure that the prompt asks for.",
+        labels={"prompt": "name of the prompt, at most 32"},
+        read=_texts("structureRate"),
+    ),
+    JobMetric(
+        name="rephrase_job_top_opening_ratio",
+        unit="ratio, 0 to 1",
+        help="Share of a prompt's texts that begin with the most frequent first sentence, at least.",
+        labels={"prompt": "name of the prompt, at most 32"},
+        read=_texts("topOpeningShare"),
     ),
     JobMetric(
         name="rephrase_job_eta_seconds",

@@ -34,6 +34,13 @@ from rephrase_operator.api.status.progress import (
     Shards,
 )
 from rephrase_operator.api.status.published import Published
+from rephrase_operator.api.status.quality import (
+    PROMPTS_LIMIT,
+    SUMMED_OPENINGS,
+    Collapse,
+    PromptTexts,
+    QualitySums,
+)
 
 __all__ = [
     "ENDED_LIMIT",
@@ -41,7 +48,10 @@ __all__ = [
     "FAILURES_LIMIT",
     "INTERVALS_LIMIT",
     "PODS_LIMIT",
+    "PROMPTS_LIMIT",
     "REASONS_LIMIT",
+    "SUMMED_OPENINGS",
+    "Collapse",
     "Condition",
     "DatasetSummary",
     "EngineStatus",
@@ -54,7 +64,9 @@ __all__ = [
     "Phase",
     "PlanSummary",
     "Progress",
+    "PromptTexts",
     "Published",
+    "QualitySums",
     "RephraseJobStatus",
     "ShardAttempts",
     "ShardFailure",

@@ -24,6 +24,7 @@ from rephrase_operator.api.status.progress import (
     Shards,
 )
 from rephrase_operator.api.status.published import Published
+from rephrase_operator.api.status.quality import PROMPTS_LIMIT, Collapse, PromptTexts
 
 
 class RephraseJobStatus(Part):
@@ -71,6 +72,15 @@ class RephraseJobStatus(Part):
     dataset: DatasetSummary | None = Field(default=None, description="What finalizing added up.")
     mix: MixStatus | None = Field(default=None, description="How far mixing is, and what it came to.")
     published: Published | None = Field(default=None, description="What publishing put on the Hub.")
+    quality: dict[str, PromptTexts] = Field(
+        default_factory=dict,
+        max_length=PROMPTS_LIMIT,
+        description="What the texts are like, by prompt: committed ones while the job runs, all of them at "
+        "its end.",
+    )
+    collapse_reached: Collapse | None = Field(
+        default=None, description="What stopped the job by quality.templateCollapse."
+    )
     error_ratio_reached: float | None = Field(
         default=None, description="The share of errors at which failurePolicy.maxErrorRatio stopped the job."
     )
@@ -81,7 +91,8 @@ class RephraseJobStatus(Part):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, Complete, Failed.",
+        description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, "
+        "Diverse, Complete, Failed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 

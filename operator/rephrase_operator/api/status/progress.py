@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rephrase_operator.api.status.part import Message, Part, Word, at_most
+from rephrase_operator.api.status.quality import PROMPTS_LIMIT, QualitySums
 from rephrase_worker.spec import SKIPPED_CHARACTERS
 
 FAILURES_LIMIT = 64
@@ -148,6 +149,9 @@ class FinishedShards(Part):
     )
     worker_seconds: float = Field(
         default=0.0, description="Time that these pods ran, whether they finished their shard or not."
+    )
+    quality: dict[str, QualitySums] = Field(
+        default_factory=dict, max_length=PROMPTS_LIMIT, description="What the texts are like, by prompt."
     )
 
 
