@@ -25,7 +25,7 @@ from rephrase_worker.planner import plan
 from rephrase_worker.publisher import publish
 from rephrase_worker.publisher.batches import Pace, batches
 from rephrase_worker.sink import ShardSink
-from rephrase_worker.spec import ExitCode, Publish, PublishReport, Reason, Recipe, WorkerError
+from rephrase_worker.spec import ExitCode, Mix, Publish, PublishReport, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store, StoredFile
 from rephrase_worker.verify import Depth, Outcome, verify
 from tests.hub.stub import Repository, StubHub
@@ -120,6 +120,25 @@ def test_the_repository_holds_the_dataset_file_by_file(hub: StubHub, dataset: Re
     assert (report.files, report.revision) == (len(files_of(dataset)), there.names["main"])
     assert report.bytes == sum(map(len, files_of(dataset).values()))
     assert report.commits == len(hub.writes.subjects)
+
+
+def test_a_whole_mix_is_published_with_the_dataset(hub: StubHub, dataset: Recipe, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "original" / "o.parquet", ["long " * 4000] * 20)
+    assert cli.main(["mix", dataset.output.uri, "--original", str(tmp_path / "original")]) == 0
+    published(dataset)
+    there = head(repository_of(hub))
+    assert there == files_of(dataset)
+    assert "mix/shard-00000.parquet" in there
+    assert "mix/*.parquet" in there[layout.CARD].decode()
+
+
+def test_more_files_of_a_mix_than_a_folder_of_the_hub_takes_are_refused(hub: StubHub, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", ["text"])
+    recipe = make_recipe(tmp_path / "in", tmp_path / "out").model_copy(
+        update={"publish": TO, "mix": Mix(source=Source(uri=str(tmp_path / "in")), shards=9_501)}
+    )
+    with pytest.raises(WorkerError, match=r"Set mix\.shards to 9500 or fewer"):
+        plan(recipe)
 
 
 def test_the_recipe_comes_first_and_the_card_last(hub: StubHub, dataset: Recipe) -> None:

@@ -68,6 +68,15 @@ def test_an_interrupted_mix_goes_on_and_a_job_s_mix_can_be_finished_by_hand(
     assert store.exists(layout.MIX_ACCOUNT)
 
 
+def test_card_and_report_of_a_dataset_tell_of_a_mix_in_its_own_folder(tmp_path: Path) -> None:
+    recipe = ordered(tmp_path)
+    finished(recipe.model_copy(update={"mix": None}))
+    card = tmp_path / "out" / layout.CARD
+    assert "mix/*.parquet" not in card.read_text()
+    assert rephrase(tmp_path / "out", "--original", tmp_path / "original") == 0
+    assert "mix/*.parquet" in card.read_text()
+
+
 def test_other_settings_at_the_same_place_are_refused(
     made: tuple[Path, Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from rephrase_worker.mixes import MixAccount
 from rephrase_worker.planner import planner
 from rephrase_worker.samples import Sample
 from rephrase_worker.sink import ShardSink
-from rephrase_worker.spec import Mix, Recipe, Source
+from rephrase_worker.spec import Mix, Recipe, Sampling, Source
 from rephrase_worker.store import Store
 from tests.worker.builders import (
     make_recipe,
@@ -52,6 +52,7 @@ def ordered(
     broken: bool = True,
     output: str | None = None,
     source: str | None = None,
+    model: str = "simulated",
     **mix: Any,
 ) -> Recipe:
     """A planned job with a mix. Every seventh document of its source has no text."""
@@ -68,7 +69,13 @@ def ordered(
         prompts=prompts,
         rollouts=rollouts,
         documents_per_shard=per_shard,
-    ).model_copy(update={"mix": Mix(source=Source(uri=source or str(folder / "original")), **mix)})
+        model=model,
+    ).model_copy(
+        update={
+            "sampling": Sampling(rollouts=rollouts, max_tokens=64),
+            "mix": Mix(source=Source(uri=source or str(folder / "original")), **mix),
+        }
+    )
     planner.plan(recipe)
     return recipe
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
 
 from rephrase_worker import layout
 from rephrase_worker.finalizer import finalize
@@ -20,6 +21,7 @@ from rephrase_worker.mixes import MixAccount
 from rephrase_worker.planner import planner
 from rephrase_worker.spec import Output, Recipe, Source
 from rephrase_worker.store import Store
+from tests.tiny_model import ensure_tiny_model
 from tests.worker.builders import final_rows, jsonl, shard_plans, write_parquet
 from tests.worker.mix_builders import (
     bytes_of,
@@ -275,6 +277,16 @@ def test_more_shards_than_there_is_data_for_become_fewer(tmp_path: Path) -> None
     )
     check(recipe, account)
     assert account.shards == 3
+
+
+def test_tokens_are_those_of_the_model_that_made_the_outputs(tmp_path: Path) -> None:
+    recipe = ordered(tmp_path, documents=60, original=400, model=str(ensure_tiny_model()), share={"faq": 0.7})
+    account = mixed(recipe, finished(recipe))
+    tokenizer = Tokenizer.from_file(str(ensure_tiny_model() / "tokenizer.json"))
+    for row in rows_of(recipe):
+        assert row["tokens"] == len(tokenizer.encode(row["text"], add_special_tokens=False).ids)
+    assert account.share_reached == pytest.approx(account.share_asked, rel=0.01)
+    assert account.prompts["faq"].share_reached == pytest.approx(0.7, abs=0.01)
 
 
 def test_a_finished_dataset_is_mixed_by_planning_its_job_again_with_a_mix(tmp_path: Path) -> None:

@@ -154,6 +154,16 @@ def test_files_in_the_folder_of_the_mix_are_noticed_before_anything_is_generated
     assert caught.value.failure.reason is Reason.OUTPUT_IN_USE
 
 
+def test_so_little_original_data_that_nothing_can_be_mixed_is_no_success(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "little" / "o.parquet", ["a"])
+    recipe = ordered(tmp_path, source=str(tmp_path / "little"), max_repetitions=1)
+    finished(recipe)
+    error = failure(recipe)
+    assert (error.failure.reason, error.exit_code) == (Reason.DATASET_INCOMPLETE, ExitCode.CONFIG)
+    assert "Nothing is in the mix" in error.failure.message
+    assert "the original data is too little for the shares" in error.failure.message
+
+
 def test_a_foreign_file_among_those_of_the_mix_is_noticed(tmp_path: Path) -> None:
     recipe = ordered(tmp_path)
     finished(recipe)

@@ -16,11 +16,12 @@ from s3fs import S3FileSystem
 from rephrase_worker import layout
 from rephrase_worker.finalizer import finalize
 from rephrase_worker.manifests import Manifest
+from rephrase_worker.mix.run import mix_shard
 from rephrase_worker.planner import planner
 from rephrase_worker.sink import ShardSink
 from rephrase_worker.source.files import find_files
 from rephrase_worker.source.reader import ShardReader
-from rephrase_worker.spec import ExitCode, Reason, Recipe, Source, WorkerError
+from rephrase_worker.spec import ExitCode, Output, Reason, Recipe, Source, WorkerError
 from rephrase_worker.store import Store
 from tests.worker.builders import (
     jsonl,
@@ -31,6 +32,7 @@ from tests.worker.builders import (
     shard_plans,
     write_parquet,
 )
+from tests.worker.mix_builders import finished, mixed, ordered, rows_of
 from tests.worker.s3_server import ACCESS_KEY, SECRET_KEY, required_weed, s3_server
 from tests.worker.test_store import ODD_NAMES, check_odd_name
 
@@ -218,3 +220,32 @@ def test_wrong_credentials_are_told_without_showing_them(
     assert caught.value.exit_code is ExitCode.CONFIG
     assert "credentials" in caught.value.failure.message
     assert "not-the-secret" not in caught.value.failure.message
+
+
+def test_a_mix_on_an_object_store_is_the_one_on_a_file_system(folder: str, tmp_path: Path) -> None:
+    local = ordered(tmp_path, documents=60, original=300, shards=2)
+    assert finished(local) == 2
+    mixed(local, 2)
+    fs = S3FileSystem()
+    fs.put(str(tmp_path / "in"), f"{folder}/in", recursive=True)
+    fs.put(str(tmp_path / "original"), f"{folder}/original", recursive=True)
+    assert local.mix is not None
+    original = local.mix.source.model_copy(update={"uri": f"{folder}/original"})
+    remote = local.model_copy(
+        update={
+            "source": Source(uri=f"{folder}/in"),
+            "output": Output(uri=f"{folder}/out"),
+            "mix": local.mix.model_copy(update={"source": original}),
+        }
+    )
+    planner.plan(remote)
+    assert finished(remote) == 2
+    account = mixed(remote, 2)
+    assert rows_of(remote) == rows_of(local)
+    assert account.rows == len(rows_of(local))
+    fs.pipe_file(f"{folder}/original/o.parquet", fs.cat_file(f"{folder}/original/o.parquet") + b"-")
+    store = Store(remote.output.uri)
+    store.remove(layout.mix_manifest(1))
+    with pytest.raises(WorkerError) as caught:
+        mix_shard(store, 1)
+    assert caught.value.failure.reason is Reason.SOURCE_CHANGED

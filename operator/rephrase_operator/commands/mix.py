@@ -88,7 +88,7 @@ def _run(parsed: argparse.Namespace) -> int:
             account = mix_shard(target, shard, on_tokens=count, counter=counter)
             bar.advance(task)
     assert account is not None
-    if parsed.output is None:
+    if target.uri == dataset.uri:
         # The mix is a part of this dataset, so that its card and report show it.
         describe(dataset, read_recipe(dataset))
     _print(account, target.uri)
@@ -142,7 +142,7 @@ def _print(account: MixAccount, uri: str) -> None:
     # What says nothing is left out: a table of all columns is wider than most terminals.
     shown = [name for name in rows[0] if any(row[name] not in ("", "0") for row in rows)]
     if account.most_repetitions < 2:
-        shown.remove("rows")
+        shown = [name for name in shown if name != "rows"]
     for name in shown:
         table.add_column(name, justify="right" if name else "left")
     for row in rows:

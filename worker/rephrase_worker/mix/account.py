@@ -34,13 +34,20 @@ _THREADS = 16
 def conclude(store: Store, order: MixOrder, plan: MixPlan) -> MixAccount | None:
     """Write the account of the mix; None while shards are missing.
 
-    Raises WorkerError(ACCOUNT_MISMATCH) when the figures contradict each other.
+    Raises WorkerError: ACCOUNT_MISMATCH when the figures contradict each other, DATASET_INCOMPLETE when the
+    mix is empty.
     """
     wanted = [layout.mix_manifest(shard) for shard in range(plan.shards)]
     there = [path for path in store.list(layout.MIX_MANIFESTS) if path.endswith(".json")]
     if set(wanted) - set(there):
         return None
     account = add_up(order, plan, in_parallel(_THREADS, partial(read_mix_manifest, store), wanted))
+    if not account.rows:
+        raise WorkerError(
+            Reason.DATASET_INCOMPLETE,
+            "Nothing is in the mix: no output, or no original document, is as short as the shares of so "
+            f"little text would need. {account.short} Give a larger mix.source, or raise mix.maxRepetitions.",
+        )
     files = {layout.mix_file(shard) for shard in range(plan.shards)}
     found = set(store.list(MIX_FOLDER))
     if found != files:

@@ -27,6 +27,12 @@ def check_publishing(recipe: Recipe, store: Store, listing: SourceListing | None
     except FileNotFoundError:
         claimed = None
     _repository(recipe.publish).check(claimed)
+    if recipe.mix is not None and (recipe.mix.shards or 0) > MOST_SHARDS:
+        raise WorkerError(
+            Reason.REPOSITORY_REFUSED,
+            f"The mix would have {recipe.mix.shards} files, and the Hub takes fewer than 10,000 a folder. "
+            f"Set mix.shards to {MOST_SHARDS} or fewer, leave it out, or publish nothing.",
+        )
     if listing is not None and (shards := len(shard(listing, recipe))) > MOST_SHARDS:
         documents = sum(file.documents for file in listing.files)
         raise WorkerError(

@@ -23,7 +23,7 @@ from rephrase_worker.clock import Clock, MonotonicClock
 from rephrase_worker.manifests import Account
 from rephrase_worker.publisher.batches import BYTES_A_COMMIT, batches
 from rephrase_worker.publisher.repository import Content, Repository
-from rephrase_worker.spec import Publish, PublishReport, Reason, Recipe, WorkerError
+from rephrase_worker.spec import MIX_FOLDER, Publish, PublishReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Patience, Store, StoredFile
 from rephrase_worker.store.parallel import in_parallel
 
@@ -85,8 +85,9 @@ def _account(store: Store) -> Account:
 
 
 def _files(store: Store, recipe: Recipe) -> list[StoredFile]:
-    """The dataset's files: samples, then bookkeeping, then the card."""
-    folders = [*(prompt.name for prompt in recipe.prompts), layout.BOOKKEEPING]
+    """The dataset's files: samples and a whole mix, then bookkeeping, then the card."""
+    mix = [MIX_FOLDER] if store.exists(layout.MIX_ACCOUNT) else []
+    folders = [*(prompt.name for prompt in recipe.prompts), *mix, layout.BOOKKEEPING]
     found = [file for folder in folders for file in store.tree(folder) if not _passing(file.path)]
     return [*found, StoredFile(layout.CARD, store.size(layout.CARD))]
 
@@ -137,9 +138,8 @@ def _prove(repository: Repository, contents: dict[str, Content], recipe: Recipe)
                 f"{path} {problem} in {repository.name} after it was committed: somebody else writes to the "
                 "repository. It will be tried again.",
             )
-    folders = tuple(
-        f"{folder}/" for folder in (*(prompt.name for prompt in recipe.prompts), layout.BOOKKEEPING)
-    )
+    names = [prompt.name for prompt in recipe.prompts]
+    folders = tuple(f"{folder}/" for folder in (*names, MIX_FOLDER, layout.BOOKKEEPING))
     if foreign := sorted(path for path in there.keys() - contents.keys() if path.startswith(folders)):
         raise WorkerError(
             Reason.REPOSITORY_REFUSED,

@@ -61,7 +61,7 @@ class Reason(StrEnum):
     ENGINE_HANGS = "EngineHangs"
     """The engine made no token for `engine.hangTimeoutSeconds`."""
     DATASET_INCOMPLETE = "DatasetIncomplete"
-    """The dataset is not finished, so it can't be published."""
+    """The dataset is not finished, so it can't be published; or its mix came out empty."""
     REPOSITORY_REFUSED = "RepositoryRefused"
     """The repository to publish to holds something else, or the Hub refuses to let the job write to it."""
     PREEMPTED = "Preempted"
