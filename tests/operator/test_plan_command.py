@@ -127,6 +127,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a negative price": ({"cost": {"gpuHourPrice": -1, "currency": "USD"}}, "spec.cost.gpuHourPrice"),
     "a price without a currency": ({"cost": {"gpuHourPrice": 3}}, "currency belong together"),
     "a currency that is none": ({"cost": {"gpuHourPrice": 3, "currency": "dollars"}}, "spec.cost.currency"),
+    "a budget without a price": ({"cost": {"maxCost": 3}}, "maxCost needs gpuHourPrice"),
     "an unknown prompt": ({"prompts": [{"name": "fqa"}]}, "No such prompt in the library: fqa"),
     "a profile that is unknown": (
         {"engine": {"profile": "nope"}, "model": {"name": "Qwen/Qwen3-8B"}},

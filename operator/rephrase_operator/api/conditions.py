@@ -30,6 +30,8 @@ class ConditionType(StrEnum):
     """The share of errors is below failurePolicy.maxErrorRatio."""
     DIVERSE = "Diverse"
     """No prompt's texts open alike more often than quality.templateCollapse allows."""
+    WITHIN_BUDGET = "WithinBudget"
+    """Neither the estimate nor what was spent is above cost.maxGpuHours or cost.maxCost."""
     COMPLETE = "Complete"
     """The dataset is complete."""
     FAILED = "Failed"
@@ -92,6 +94,8 @@ class ConditionReason(StrEnum):
     TEMPLATE_COLLAPSE = "TemplateCollapse"
     VARIED = "Varied"
     FEW_TEXTS = "FewTexts"
+    OVER_BUDGET = "OverBudget"
+    WITHIN_BUDGET = "WithinBudget"
 
 
 Truth = Literal["True", "False", "Unknown"]

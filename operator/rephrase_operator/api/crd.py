@@ -52,6 +52,8 @@ _COLUMNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("Tok/s/GPU", "number", ".status.progress.tokensPerSecondPerGpu", 1, "Output tokens per second and GPU"),
     ("Workers", "integer", ".status.progress.workers", 1, "Workers that are running"),
     ("Documents", "integer", ".status.progress.documents", 1, "Documents done"),
+    ("Estimate", "string", ".status.estimate.summary", 1, "GPU-hours and cost that are expected"),
+    ("GPU-hours", "number", ".status.cost.gpuHours", 1, "GPU-hours spent so far"),
     ("Message", "string", ".status.message", 1, "What is going on"),
 )
 

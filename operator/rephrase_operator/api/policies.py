@@ -40,13 +40,18 @@ class FailurePolicy(Spec):
 
 
 class Cost(Spec):
-    """What GPUs cost. May change at any time."""
+    """What GPUs cost, and how much may be spent. May change at any time."""
 
     rules = (
         Rule(
             "has(self.gpuHourPrice) == has(self.currency)",
             "gpuHourPrice and currency belong together: a price needs a currency, such as USD",
             ".currency",
+        ),
+        Rule(
+            "!has(self.maxCost) || has(self.gpuHourPrice)",
+            "maxCost needs gpuHourPrice and currency: without a price nothing has a cost",
+            ".maxCost",
         ),
     )
 
@@ -58,6 +63,19 @@ class Cost(Spec):
     )
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", max_length=3)] | None = Field(
         default=None, description="Currency of the price, as three letters of ISO 4217, such as USD."
+    )
+    max_gpu_hours: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1_000_000_000.0,
+        description="Hold the job if its estimate (before it runs) or what it has spent is above this many "
+        "GPU-hours; worker-hours on CPUs. It goes on when this is raised.",
+    )
+    max_cost: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1_000_000_000_000.0,
+        description="The same for the cost, in the currency.",
     )
 
 

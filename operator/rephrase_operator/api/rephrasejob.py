@@ -96,8 +96,7 @@ class RephraseJobSpec(Spec):
     )
     cost: Cost | None = Field(
         default=None,
-        description="What GPUs cost, for the estimate and the account of what was spent. May change at any "
-        "time.",
+        description="What GPUs cost, and how much may be spent. May change at any time.",
     )
     mix: spec.Mix | None = Field(
         default=None,

@@ -59,6 +59,7 @@ def _figures(status: RephraseJobStatus, progress: Progress) -> RenderableType:
     if progress.tokens_per_second_per_gpu is not None:
         of = f" of {expected} expected" if expected else ""
         columns["tok/s/GPU"] = f"{progress.tokens_per_second_per_gpu:g}{of}"
+    columns |= _spending(status, progress)
     if status.engine is not None:
         columns["profile"] = status.engine.profile
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -80,6 +81,22 @@ def _texts(status: RephraseJobStatus) -> list[RenderableType]:
         opening = f"{texts.top_opening_share:.1%}  {texts.top_opening}" if texts.top_opening else "-"
         table.add_row(prompt, str(texts.samples), structure, Text(opening, overflow="ellipsis", no_wrap=True))
     return [table]
+
+
+def _spending(status: RephraseJobStatus, progress: Progress) -> dict[str, str]:
+    """What was spent, beside what was expected of the whole job."""
+    found: dict[str, str] = {}
+    estimate, spent = status.estimate, status.cost
+    if estimate is not None:
+        tokens = f"{progress.output_tokens:,} of {estimate.output_tokens.expected:,.0f} expected"
+        found["output tokens"] = tokens
+    if spent is not None:
+        of = f" of {estimate.gpu_hours.expected:,.2f} expected" if estimate and estimate.gpu_hours else ""
+        found["GPU-hours"] = f"{spent.gpu_hours:,.2f}{of}"
+        if spent.cost is not None:
+            of = f" of {estimate.cost.expected:,.2f} expected" if estimate and estimate.cost else ""
+            found[f"cost ({spent.currency})"] = f"{spent.cost:,.2f}{of}"
+    return found
 
 
 def _troubles(status: RephraseJobStatus) -> list[RenderableType]:

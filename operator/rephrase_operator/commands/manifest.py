@@ -56,6 +56,8 @@ def read(path: str) -> Manifest:
         raise _refused(path, "; ".join(faults)) from error
     if spec.cost is not None and (spec.cost.gpu_hour_price is None) != (spec.cost.currency is None):
         raise _refused(path, "spec.cost: gpuHourPrice and currency belong together")
+    if spec.cost is not None and spec.cost.max_cost is not None and spec.cost.gpu_hour_price is None:
+        raise _refused(path, "spec.cost: maxCost needs gpuHourPrice and currency")
     return Manifest(str(meta["name"]), str(meta.get("namespace", "default")), spec, _maps(objects, spec))
 
 

@@ -14,6 +14,7 @@ from rephrase_operator.observed.progress import Expected, idle_progress
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile.children import gpus_per_worker
 from rephrase_operator.reconcile.decision import Action, Decision
+from rephrase_operator.reconcile.estimation import statistics_of
 from rephrase_operator.reconcile.events import transitions
 from rephrase_operator.settings import Settings
 from rephrase_worker.profiles import MEAN_OUTPUT_TOKENS
@@ -61,8 +62,16 @@ class Draft:
             return None
         return Expected(
             tokens_per_second=float(known.tokens_per_second_per_gpu * self.engine.gpus),
-            tokens_per_sample=float(min(MEAN_OUTPUT_TOKENS, self.spec.sampling.max_tokens)),
+            tokens_per_sample=self._tokens_per_sample,
         )
+
+    @property
+    def _tokens_per_sample(self) -> float:
+        """What is expected of an output, from the sample of the documents if there is one."""
+        statistics = statistics_of(self.status)
+        if statistics is not None and statistics.output_tokens:
+            return statistics.output_tokens / self.samples_per_document
+        return float(min(MEAN_OUTPUT_TOKENS, self.spec.sampling.max_tokens))
 
     @property
     def samples_per_document(self) -> int:

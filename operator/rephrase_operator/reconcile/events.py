@@ -64,6 +64,8 @@ def transitions(before: RephraseJobStatus, after: RephraseJobStatus) -> tuple[Ev
         found.append(_of("Warning", after.condition(ConditionType.DIVERSE)))
     if _turned(before, after, ConditionType.WITHIN_ERROR_BUDGET, "False"):
         found.append(_of("Warning", after.condition(ConditionType.WITHIN_ERROR_BUDGET)))
+    if _turned(before, after, ConditionType.WITHIN_BUDGET, "False"):
+        found.append(_of("Warning", after.condition(ConditionType.WITHIN_BUDGET)))
     profile = after.condition(ConditionType.PROFILE_APPLIED)
     if _turned(before, after, ConditionType.PROFILE_APPLIED, "False", any_reason=True) and (
         profile is not None and profile.reason in _LOSSES

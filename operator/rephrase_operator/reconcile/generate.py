@@ -13,11 +13,14 @@ from rephrase_operator.observed.accounting import explain, fold
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.progress import latest_reports, live_progress
 from rephrase_operator.observed.readiness import Readiness, assess
+from rephrase_operator.observed.spending import priced, spend
 from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
 from rephrase_operator.reconcile import (
     attempts,
     children,
+    cost_budget,
     error_budget,
+    estimation,
     start_deadline,
     template_collapse,
     worker_contract,
@@ -56,7 +59,8 @@ def generate(draft: Draft) -> None:
         draft.phase(Phase.FINALIZING, "There is nothing to generate.")
         return
     workers = _account(draft, plan)
-    held = [_over_budget(draft), _collapsed(draft)]
+    _spend(draft, workers)
+    held = [_over_budget(draft), _collapsed(draft), _over_cost(draft)]
     stopped = any(held) or draft.spec.suspend
     if _ended(draft, workers):
         return
@@ -159,6 +163,29 @@ def _collapsed(draft: Draft) -> bool:
     draft.set(collapse_reached=verdict.reached)
     draft.condition(ConditionType.DIVERSE, verdict.diverse, verdict.reason, verdict.message)
     return verdict.exceeded
+
+
+def _spend(draft: Draft, workers: _Workers) -> None:
+    """Note what the workers have taken, and what the job is expected to take."""
+    held_gpus = workers.child.gpus if workers.child else 0
+    spent = spend(
+        draft.status.cost,
+        workers.pods,
+        draft.now,
+        units=max(1, held_gpus or draft.gpus) if draft.gpus else 1,
+        every=timedelta(seconds=draft.settings.progress_seconds),
+    )
+    draft.set(
+        cost=priced(spent, draft.spec.cost),
+        estimate=estimation.judge(draft.spec, draft.status, gpus=draft.gpus),
+    )
+
+
+def _over_cost(draft: Draft) -> bool:
+    budget = cost_budget.judge(draft.spec.cost, draft.status.estimate, draft.status.cost)
+    if budget.limited or draft.status.condition(ConditionType.WITHIN_BUDGET) is not None:
+        draft.condition(ConditionType.WITHIN_BUDGET, not budget.exceeded, budget.reason, budget.message)
+    return budget.exceeded
 
 
 def _ended(draft: Draft, workers: _Workers) -> bool:
@@ -275,11 +302,13 @@ def _report(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
 
 
 def _report_stopped(draft: Draft, live: int) -> None:
-    holds = [ConditionType.WITHIN_ERROR_BUDGET]
+    holds = [ConditionType.WITHIN_ERROR_BUDGET, ConditionType.WITHIN_BUDGET]
     if draft.status.collapse_reached is not None:
         holds.append(ConditionType.DIVERSE)
     conditions_held = [draft.status.condition(kind) for kind in holds]
     why = " ".join(held.message for held in conditions_held if held is not None and held.status == "False")
+    if why and draft.spec.suspend:
+        why = f"The job is suspended. And: {why}"
     why = why or "The job is suspended."
     if live:
         draft.set(phase=Phase.RUNNING, message=f"Suspending: {live} workers finish what they can. {why}")

@@ -25,7 +25,10 @@ def plan(draft: Draft) -> None:
     if report.skipped_files:
         message += f" Passed over: {report.skipped_files}: {report.skipped}."
     draft.set(
-        plan=PlanSummary(**report.model_dump(include=set(PlanSummary.model_fields))),
+        plan=PlanSummary(
+            **report.model_dump(include=set(PlanSummary.model_fields) - {"statistics"}),
+            statistics=report.statistics.to_json() if report.statistics else None,
+        ),
         contract_version=report.contract_version,
     )
     # Only now the size of every model is known, and what the image can do.

@@ -65,6 +65,21 @@ def _texts(name: str) -> Callable[[Status], Series]:
     return read
 
 
+def _gpu_seconds(status: Status) -> Series:
+    cost = status.get("cost")
+    return [] if cost is None else [((), float(cost.get("gpuSeconds", 0.0)))]
+
+
+def _cost(status: Status) -> Series:
+    cost = status.get("cost") or {}
+    return [((cost.get("currency", ""),), float(cost["cost"]))] if "cost" in cost else []
+
+
+def _estimated_gpu_seconds(status: Status) -> Series:
+    hours = (status.get("estimate") or {}).get("gpuHours")
+    return [] if hours is None else [((), hours["expected"] * 3600)]
+
+
 def _phases(status: Status) -> Series:
     return [((phase.value,), float(status.get("phase") == phase)) for phase in Phase]
 
@@ -136,6 +151,27 @@ JOB_METRICS = (
         unit="seconds",
         help="Time left at the mean pace of the workers.",
         read=_progress("etaSeconds"),
+    ),
+    JobMetric(
+        name="rephrase_job_gpu_seconds",
+        kind=CounterMetricFamily,
+        unit="seconds",
+        help="Time that worker pods held GPUs, times their number: failed pods and start-up included. On "
+        "CPUs, time of the pods.",
+        read=_gpu_seconds,
+    ),
+    JobMetric(
+        name="rephrase_job_estimated_gpu_seconds",
+        unit="seconds",
+        help="What the whole job is expected to take of that. No series where no pace is known.",
+        read=_estimated_gpu_seconds,
+    ),
+    JobMetric(
+        name="rephrase_job_cost",
+        unit="the currency's",
+        help="GPU-hours spent, times spec.cost.gpuHourPrice.",
+        labels={"currency": "of the price"},
+        read=_cost,
     ),
     JobMetric(
         name="rephrase_job_workers",

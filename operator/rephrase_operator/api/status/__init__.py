@@ -6,6 +6,7 @@ operator is in it.
 
 from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.engine import EngineStatus
+from rephrase_operator.api.status.estimate import CostStatus, EstimateStatus, Range
 from rephrase_operator.api.status.job import (
     RephraseJobStatus,
     parse_status,
@@ -53,8 +54,10 @@ __all__ = [
     "SUMMED_OPENINGS",
     "Collapse",
     "Condition",
+    "CostStatus",
     "DatasetSummary",
     "EngineStatus",
+    "EstimateStatus",
     "FinishedShards",
     "Generating",
     "Message",
@@ -67,6 +70,7 @@ __all__ = [
     "PromptTexts",
     "Published",
     "QualitySums",
+    "Range",
     "RephraseJobStatus",
     "ShardAttempts",
     "ShardFailure",

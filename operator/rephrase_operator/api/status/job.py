@@ -11,6 +11,7 @@ from pydantic import Field
 from rephrase_operator.api.bounds import bounded
 from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.engine import EngineStatus
+from rephrase_operator.api.status.estimate import CostStatus, EstimateStatus
 from rephrase_operator.api.status.mix import MixStatus
 from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most
 from rephrase_operator.api.status.progress import (
@@ -51,6 +52,8 @@ class RephraseJobStatus(Part):
         default=None,
         description="The engine's settings with the model's profile, and what is expected of them.",
     )
+    estimate: EstimateStatus | None = Field(default=None, description="What the job is expected to take.")
+    cost: CostStatus | None = Field(default=None, description="What the job has taken so far.")
     recipe_hash: Word | None = Field(default=None, description="Hash of the frozen recipe.")
     plan: PlanSummary | None = Field(default=None, description="What planning found.")
     progress: Progress | None = Field(default=None, description="How far the job is.")
@@ -92,7 +95,7 @@ class RephraseJobStatus(Part):
         default_factory=list,
         max_length=16,
         description="Accepted, Planned, WorkersReady, WorkersCurrent, WithinErrorBudget, "
-        "Diverse, Complete, Failed.",
+        "Diverse, WithinBudget, Complete, Failed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 

@@ -61,6 +61,10 @@ class PlanSummary(Part):
         default=None, description="How the model is asked, and what is taken of its answers."
     )
     source_revision: Word | None = Field(default=None, description="Commit that the source is pinned to.")
+    statistics: Annotated[str, at_most(2048)] | None = Field(
+        default=None,
+        description="What planning measured of the documents, as JSON: what the estimate is made from.",
+    )
 
 
 class Shards(Part):
