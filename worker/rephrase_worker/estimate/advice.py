@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rephrase_worker.estimate.estimate import Estimate, Fleet
+from rephrase_worker.estimate.job import Estimate, Fleet
 from rephrase_worker.spec import Statistics
 
 _WORTH = 0.05
