@@ -7,11 +7,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 import pytest
 from datatrove.data import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rephrase_worker.columns import Carried
 from rephrase_worker.generate import commits
 from rephrase_worker.generate.commits import TwinFinishedError
 from rephrase_worker.samples import Sample
@@ -69,6 +71,20 @@ async def test_errors_are_committed_as_they_come_also_before_any_engine_runs(
     await bench.run()
     assert bench.sink.keys == keys(100)
     assert max(map(len, bench.sink.commits)) == 10
+
+
+async def test_carried_columns_count_for_the_memory_that_samples_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commits, "COMMIT_BYTES", 10 * commits.SAMPLE_BYTES)
+    heavy = documents(20, broken=range(20))
+    batch = pa.RecordBatch.from_pydict({"page": ["x" * 4 * commits.SAMPLE_BYTES] * 20})
+    for row, document in enumerate(heavy):
+        document.metadata["carried"] = Carried(batch, row)
+    bench = Bench(heavy)
+    await bench.run()
+    assert bench.sink.keys == keys(20)
+    assert max(map(len, bench.sink.commits)) == 2, "five times the bytes of a sample without them"
 
 
 async def test_all_prompts_of_a_document_go_in_together() -> None:

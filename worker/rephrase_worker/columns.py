@@ -35,6 +35,12 @@ class Carried(NamedTuple):
     batch: pa.RecordBatch
     row: int
 
+    @property
+    def size(self) -> int:
+        """About the bytes of the values. A dictionary does not count: all rows share it."""
+        columns = (column for column in self.batch.columns if not pa.types.is_dictionary(column.type))
+        return sum(column.slice(self.row, 1).nbytes for column in columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -87,7 +87,7 @@ class Commits:
     def add(self, samples: Sequence[Sample]) -> None:
         """Accept finished samples."""
         self._finished += samples
-        self._finished_bytes += sum(len(sample.text or "") + SAMPLE_BYTES for sample in samples)
+        self._finished_bytes += sum(map(_size, samples))
         self._taken += len(samples)
         self._on_room(self._finished_bytes < UNCOMMITTED_BYTES)
 
@@ -180,3 +180,8 @@ class Commits:
             log.info("committed samples=%d", len(samples))
         if self._sink.finished():
             raise TwinFinishedError
+
+
+def _size(sample: Sample) -> int:
+    """About the bytes that a sample takes until it is committed."""
+    return SAMPLE_BYTES + len(sample.text or "") + (sample.carried.size if sample.carried else 0)
