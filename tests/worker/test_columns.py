@@ -196,6 +196,25 @@ def test_a_value_that_does_not_fit_its_frozen_type_makes_the_document_an_error(t
     assert table.column("n").to_pylist()[:150] == list(range(150))
 
 
+def test_a_number_is_cast_only_where_nothing_of_it_is_lost(tmp_path: Path) -> None:
+    lines = [{"text": "one", "n": 1, "f": 0.5}] * 100
+    late = [
+        (7.0, 7),
+        (0.5, 1),
+        (-2.7, 1),
+        (1e30, 1),
+        (True, 1),
+        (2, 2**53 + 1),
+        (3, 2**53),
+        (4, float(2**60)),
+    ]
+    write_lines(tmp_path / "in" / "a.jsonl", *lines, *({"text": "late", "n": n, "f": f} for n, f in late))
+    rows = finished(recipe_of(tmp_path, "n", "f")).to_pylist()[100:]
+    assert [row["n"] for row in rows] == [7, None, None, None, None, None, 3, 4]
+    assert [row["f"] for row in rows] == [7.0, None, None, None, None, None, 2.0**53, 2.0**60]
+    assert [bool(row["error"]) for row in rows] == [row["n"] is None for row in rows]
+
+
 def test_a_string_of_parquet_that_is_not_utf8_makes_the_document_an_error(tmp_path: Path) -> None:
     broken = pa.array([b"fine", b"\xff", b"too"], pa.binary()).view(pa.string())
     write_parquet(tmp_path / "in" / "a.parquet", ["one", "two", "three"], url=broken)

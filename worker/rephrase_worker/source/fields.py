@@ -109,11 +109,13 @@ def _json_value(value: Any, line: bytes, column: CarriedColumn, type_: pa.DataTy
         return None
     if pt.is_string(type_) or pt.is_large_string(type_):
         return ids.of_json(value, line, column.source)
-    if pt.is_floating(type_) and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if pt.is_floating(type_) and isinstance(value, float):
+        return value
     try:
         if not isinstance(value, bool) or pt.is_boolean(type_):
-            return pa.scalar(value, type=type_).as_py()
+            found = pa.scalar(value, type=type_).as_py()
+            if found == value:  # Arrow makes 0 of 0.5, and rounds integers that a float can't hold.
+                return found
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         pass
     raise lines.UnusableDocumentError(MISFIT, _misfit(column).partition(": ")[2])
