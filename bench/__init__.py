@@ -1,0 +1,1 @@
+"""Benchmarks: each measures one claim and writes its result into `results/`."""
