@@ -88,6 +88,8 @@ def run(*, keep: bool) -> None:
     record(processes, port)
     follow(manifest)
     demo_output.show(OUTPUT)
+    job = json.loads(kubectl("get", "rephrasejob", NAME, "-o", "json"))
+    demo_output.show_estimate(job["status"])
     demo_output.show_next_steps(OUTPUT, CLUSTER / "kubeconfig" if keep else None, port, root=ROOT)
 
 

@@ -1,4 +1,6 @@
-"""What the demo prints at its end: whole samples beside their documents, totals, what to try next."""
+"""What the demo prints at its end: whole samples beside their documents, totals, what the texts are like, the
+estimate beside what the job took, and what to try next.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from rephrase_worker.plan import ShardPlan
+from rephrase_worker.quality.report import QualityReport
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Recipe
 
@@ -22,6 +25,9 @@ Row = dict[str, Any]
 
 MANY_CHARACTERS = 4000
 """Longer texts (of the user's own documents) are cut, so that a screen does not fill with one of them."""
+
+OPENING_CHARACTERS = 18
+"""An opening is cut to this length, so that its table fits on 80 columns."""
 
 console = Console(highlight=False)
 
@@ -32,6 +38,7 @@ def show(output: Path) -> None:
     samples = {prompt.name: rows_of(output, prompt.name) for prompt in recipe.prompts}
     show_samples(samples, source_texts(output, recipe))
     show_totals(output)
+    show_texts(output)
 
 
 def rows_of(output: Path, prompt: str) -> list[Row]:
@@ -117,6 +124,52 @@ def show_totals(output: Path) -> None:
         "cached: prompt tokens that came from the prefix cache\n"
         "tokens: output tokens[/]\n"
     )
+
+
+def show_texts(output: Path) -> None:
+    """Print what the texts of each prompt are like: do they have their structure, and how do they open?"""
+    quality = QualityReport.model_validate_json((output / "_rephrase" / "quality.json").read_bytes())
+    table = Table(title="[bold]what the texts are like[/]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("prompt", no_wrap=True)
+    table.add_column("structure", no_wrap=True)
+    table.add_column("have it", justify="right")
+    table.add_column("frequent opening", no_wrap=True)
+    table.add_column("texts", justify="right")
+    for name, found in quality.prompts.items():
+        top = next(iter(found.openings.get("firstSentence", [])), None)
+        rate = "-" if found.structure_rate is None else f"{found.structure_rate:.0%}"
+        opening = ("-", "-") if top is None else (begin(top.text), f"{top.count} of {found.samples}")
+        table.add_row(name, found.structure or "-", rate, *opening)
+    console.print(table)
+    console.print(
+        "[dim]have it: texts with the structure that the prompt asks for; small models often miss it\n"
+        "frequent opening: when many texts open alike, the model writes from a template[/]\n"
+    )
+
+
+def begin(text: str) -> str:
+    """The beginning of a text for a cell, its own markup escaped."""
+    return escape(text if len(text) <= OPENING_CHARACTERS else text[:OPENING_CHARACTERS].rstrip() + "…")
+
+
+def show_estimate(status: Row) -> None:
+    """Print what was estimated before the job began beside what it took; `status` is the RephraseJob's."""
+    estimate, progress = status.get("estimate"), status.get("progress") or {}
+    if not estimate:
+        return
+    table = Table(title="[bold]estimate, and what it took[/]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for column in ("at least", "expected", "at most", "took"):
+        table.add_column(column, justify="right")
+    for name, key, took in (
+        ("documents", "documents", progress.get("documents")),
+        ("prompt tokens", "promptTokens", progress.get("promptTokens")),
+        ("output tokens", "outputTokens", progress.get("outputTokens")),
+    ):
+        asked = estimate[key]
+        figures = (asked["low"], asked["expected"], asked["high"], took or 0)
+        table.add_row(name, *(f"{figure:,.0f}" for figure in figures))
+    console.print(table)
 
 
 def share(part: int, whole: int) -> str:

@@ -11,6 +11,9 @@ from rich.console import Console
 
 from rephrase_worker.manifests import PromptTotals
 from rephrase_worker.planner.listing import list_source
+from rephrase_worker.quality.measure import Measure, Measured
+from rephrase_worker.quality.report import report as quality_report
+from rephrase_worker.spec import Prompt
 from scripts import demo, demo_input, demo_output
 from tests.worker.builders import make_recipe
 
@@ -73,6 +76,31 @@ def test_a_complete_sample_of_another_document_is_preferred() -> None:
     assert demo_output.typical([complete, other], {"b"}) == other
     assert demo_output.typical([cut], set()) == cut
     assert demo_output.typical([sample("d", None), sample("e", "  ")], set()) is None
+
+
+def test_what_the_texts_are_like_fits_on_80_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    console = shown(monkeypatch, 80)
+    prompt = Prompt(name="guided-rewrite-improved", template="{{document}}", structure="table-and-question")
+    recipe = make_recipe("in", "out").model_copy(update={"prompts": [prompt]})
+    texts = [Measured("[bold]This is the very same opening of every text. And more.", 1, 1)] * 8
+    counts = {prompt.name: Measure(prompt)(texts)}
+    (tmp_path / "_rephrase").mkdir()
+    written = quality_report(recipe, counts, shards=1, uncounted_shards=0).to_json()
+    (tmp_path / "_rephrase" / "quality.json").write_text(written)
+    demo_output.show_texts(tmp_path)
+    text = console.export_text()
+    (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == [prompt.name]]
+    assert row[:4] == [prompt.name, "table-and-question", "0%", "[bold]This"]
+    assert row[-3:] == ["8", "of", "8"]
+
+
+def test_the_estimate_stands_beside_what_the_job_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = shown(monkeypatch, 80)
+    tokens = {"low": 900.4, "expected": 1000, "high": 1200}
+    estimate = {"documents": tokens, "promptTokens": tokens, "outputTokens": tokens}
+    demo_output.show_estimate({"estimate": estimate, "progress": {"outputTokens": 1100}})
+    (row,) = [line.split() for line in console.export_text().splitlines() if "output" in line]
+    assert row == ["output", "tokens", "900", "1,000", "1,200", "1,100"]
 
 
 def test_the_account_fits_on_80_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
