@@ -22,6 +22,7 @@ from rephrase_worker.report.telemetry import Telemetry, address
 from rephrase_worker.report.termination import TerminationMessage, fit
 from rephrase_worker.spec import (
     PROGRESS_LIMIT_BYTES,
+    SHARD_GROUPS,
     TERMINATION_LIMIT_BYTES,
     WORKER_PORT,
     Failure,
@@ -29,7 +30,9 @@ from rephrase_worker.spec import (
     PlanReport,
     PromptQuality,
     Reason,
+    ShardGroup,
     ShardReport,
+    Statistics,
     WorkerError,
 )
 from tests.worker.test_progress import sample
@@ -177,6 +180,27 @@ def test_any_report_fits_the_termination_message(report: ShardReport) -> None:
         assert kept.failure.reason is report.failure.reason
     if len(report.to_json().encode()) <= TERMINATION_LIMIT_BYTES:
         assert kept == report
+
+
+@given(
+    text=st.text(max_size=300),
+    asked=st.text(max_size=300),
+    groups=st.lists(
+        st.builds(ShardGroup, shards=st.integers(1, 10**5), documents=st.floats(1, 10**9)),
+        max_size=SHARD_GROUPS,
+    ),
+)
+def test_a_plan_fits_the_termination_message_and_keeps_its_shards(
+    text: str, asked: str, groups: list[ShardGroup]
+) -> None:
+    statistics = Statistics(
+        documents=10**12, sampled=512, prompt_tokens=12345.67, output_basis="x" * 300, shards=groups
+    )
+    report = PlanReport(shards=10**5, skipped=text, model_asked=asked, statistics=statistics)
+    kept = PlanReport.model_validate_json(data := fit(report))
+    assert len(data) <= TERMINATION_LIMIT_BYTES
+    assert kept.statistics is not None
+    assert sum(group.shards for group in kept.statistics.shards) == sum(group.shards for group in groups)
 
 
 def quality_of(prompts: int, *, share: int, cut: bool = False) -> dict[str, PromptQuality]:

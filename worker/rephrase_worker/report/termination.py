@@ -11,7 +11,15 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from rephrase_worker.spec import TERMINATION_LIMIT_BYTES, FinalReport, MixReport, Report, ShardReport
+from rephrase_worker.spec import (
+    TERMINATION_LIMIT_BYTES,
+    FinalReport,
+    MixReport,
+    PlanReport,
+    Report,
+    ShardGroup,
+    ShardReport,
+)
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +105,31 @@ def _fewer_shares(report: Report, _: int) -> Report | None:
     return report.model_copy(update={"shares": dict(list(report.shares.items())[:-1])})
 
 
+def _fewer_shard_groups(report: Report, _: int) -> Report | None:
+    """Neighbouring groups of shards joined in pairs, with the mean of their sizes."""
+    if not isinstance(report, PlanReport) or report.statistics is None or len(report.statistics.shards) < 2:
+        return None
+    groups = report.statistics.shards
+    pairs = [groups[at : at + 2] for at in range(0, len(groups), 2)]
+    joined = [
+        ShardGroup(
+            shards=(shards := sum(group.shards for group in pair)),
+            documents=round(sum(group.shards * group.documents for group in pair) / max(1, shards), 1),
+        )
+        for pair in pairs
+    ]
+    statistics = report.statistics.model_copy(update={"shards": joined})
+    return report.model_copy(update={"statistics": statistics})
+
+
+def _shorter_plan_text(report: Report, _: int, *, field: str) -> Report | None:
+    """Half of a text of the plan's report."""
+    text = getattr(report, field) if isinstance(report, PlanReport) else None
+    if not text:
+        return None
+    return report.model_copy(update={field: text[: len(text) // 2] or None})
+
+
 _CUTS: tuple[Callable[[Report, int], Report | None], ...] = (
     _fewer_openings,
     partial(_shorter_message, least=600),
@@ -105,6 +138,9 @@ _CUTS: tuple[Callable[[Report, int], Report | None], ...] = (
     _fewer_errors,
     _fewer_shares,
     _without_a_prompt,
+    _fewer_shard_groups,
+    partial(_shorter_plan_text, field="skipped"),
+    partial(_shorter_plan_text, field="model_asked"),
 )
 """What is given up, in this order, until a report fits."""
 
