@@ -55,6 +55,20 @@ ROWS = [
         exceeded=False,
     ),
     Row(name="a limit of nothing", policy=Cost(max_gpu_hours=0), estimate=0.001, exceeded=True),
+    Row(
+        name="large limits are shown in full",
+        policy=Cost(max_gpu_hours=1_234_567),
+        estimate=2_345_678.0,
+        exceeded=True,
+        says="more than cost.maxGpuHours (1234567)",
+    ),
+    Row(
+        name="so are tiny figures",
+        policy=Cost(max_gpu_hours=0),
+        estimate=0.000001,
+        exceeded=True,
+        says="to 0.000001 or more",
+    ),
     Row(name="a cost within it", policy=PRICED, estimate=100.0, exceeded=False),
     Row(
         name="a cost above it",

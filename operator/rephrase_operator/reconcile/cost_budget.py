@@ -39,14 +39,14 @@ def judge(policy: Cost | None, estimate: EstimateStatus | None, spent: CostStatu
             True, False, "What the job will take is not known; it is held when it has spent the budget."
         )
     over = [
-        f"{_shown(value)} {unit}, more than cost.{name} ({limit:g})"
+        f"{_shown(value)} {unit}, more than cost.{name} ({_plain(limit)})"
         for name, limit, value, unit in _limits(policy, hours)
         if value > limit
     ]
     begun = spent is not None
     if not over:
         text = ", ".join(
-            f"{_shown(value)} of {limit:g} {unit}" for _, limit, value, unit in _limits(policy, hours)
+            f"{_shown(value)} of {_plain(limit)} {unit}" for _, limit, value, unit in _limits(policy, hours)
         )
         return CostBudget(True, False, f"{'Spent' if begun else 'Estimated'}: {text}.")
     enough = " and ".join(
@@ -88,4 +88,9 @@ def _limits(policy: Cost, hours: float) -> list[tuple[str, float, float, str]]:
 def _shown(value: float) -> str:
     """Rounded up, so that a limit of this figure is enough."""
     digits = 0 if value >= 1000 else 2 if value >= 0.1 else 6
-    return f"{math.ceil(value * 10**digits) / 10**digits:g}" if value < 1000 else f"{math.ceil(value)}"
+    return _plain(math.ceil(value * 10**digits) / 10**digits)
+
+
+def _plain(value: float) -> str:
+    """All digits that are not zeros at the end, and no exponent: a figure that can go into a spec."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
