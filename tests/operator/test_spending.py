@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from rephrase_operator.api.conditions import ConditionType
 from rephrase_operator.api.status import Phase
+from rephrase_operator.commands.display import screen
 from rephrase_operator.observed.views import Step
 from rephrase_operator.runtime.metrics import Metrics
+from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ShardGroup, Statistics
 from tests.operator.builders import World, spec_of
 from tests.operator.test_metrics import KEY, series
@@ -192,3 +196,29 @@ def test_the_budget_may_change_while_the_job_runs() -> None:
     old = job_of(cost={"maxGpuHours": 1}) | {"status": {"startTime": "2026-01-01T12:00:00Z"}}
     new = job_of(cost={"maxGpuHours": 2}) | {"status": {"startTime": "2026-01-01T12:00:00Z"}}
     assert not refusals(new, old)
+
+
+def test_a_job_that_is_done_is_not_held() -> None:
+    job = world(cost={"maxGpuHours": 40}).running(0).running(1).running(2).run().after(hours=50)
+    for shard in range(3):
+        job.succeed(shard)
+    job.job_says(Step.GENERATE, complete=True).run()
+    assert job.phase is Phase.FINALIZING
+
+
+def test_without_a_pace_the_estimate_has_tokens_only() -> None:
+    job = World(settings=Settings(accelerator_resource="")).planned(statistics=STATISTICS)
+    found = job.status.estimate
+    assert found is not None
+    assert (found.gpu_hours, found.wall_seconds, found.cost) == (None, None, None)
+    assert found.summary == "30,000,000 tokens out"
+
+
+def test_the_display_shows_what_was_taken_beside_the_estimate() -> None:
+    job = world(cost={"gpuHourPrice": 3.0, "currency": "USD"}).running(0, output_tokens=1000).run()
+    job.after(hours=1).run()
+    console = Console(width=250, record=True, file=io.StringIO())
+    console.print(screen("books", job.status))
+    shown = console.export_text()
+    for part in ("1,000 of 30,000,000 expected", "1.00 of 1.87 expected", "cost (USD)", "3.00 of 5.60"):
+        assert part in shown
