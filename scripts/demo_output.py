@@ -134,7 +134,7 @@ def show_texts(output: Path) -> None:
     table.add_column("structure", no_wrap=True)
     table.add_column("have it", justify="right")
     table.add_column("frequent opening", no_wrap=True)
-    table.add_column("texts", justify="right")
+    table.add_column("texts", justify="right", no_wrap=True)
     for name, found in quality.prompts.items():
         top = next(iter(found.openings.get("firstSentence", [])), None)
         rate = "-" if found.structure_rate is None else f"{found.structure_rate:.0%}"
