@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rephrase_worker.spec import Sampling
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
@@ -19,6 +21,8 @@ class GenerationRequest:
     """Unique in this process."""
     prompt_token_ids: list[int]
     seed: int | None = None
+    sampling: Sampling | None = None
+    """How this request is sampled. None: as the engine was told for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,10 @@ class SimulatedEngine:
         """Answer after the latency that was set, or fail as was set."""
         self.requests.append(request)
         number = len(self.requests)
-        for _ in range(self._output_tokens):
+        tokens = self._output_tokens
+        if request.sampling is not None:
+            tokens = min(tokens, request.sampling.max_tokens)
+        for _ in range(tokens):
             if self._hang_after is not None and self.answered >= self._hang_after:
                 await asyncio.Event().wait()
             await self._clock.sleep(self._token_seconds)
@@ -119,11 +122,11 @@ class SimulatedEngine:
         if self._fail_every is not None and number % self._fail_every == 0:
             raise RequestFailedError(f"simulated failure of request {number}")
         return Completion(
-            text=simulated_text(request, self._output_tokens),
+            text=simulated_text(request, tokens),
             finish_reason="stop",
             prompt_tokens=len(request.prompt_token_ids),
             cached_prompt_tokens=0,
-            output_tokens=self._output_tokens,
+            output_tokens=tokens,
         )
 
     async def close(self) -> None:

@@ -188,19 +188,20 @@ class VllmEngine:
         """Counted by vLLM once an iteration."""
         return self._tokens.total
 
-    def _sampling_params(self, seed: int | None) -> SamplingParams:
+    def _sampling_params(self, request: GenerationRequest) -> SamplingParams:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        sampling = request.sampling or self._sampling
         return SamplingParams(
-            temperature=self._sampling.temperature,
-            top_p=self._sampling.top_p,
-            top_k=self._sampling.top_k,
-            min_p=self._sampling.min_p,
-            repetition_penalty=self._sampling.repetition_penalty,
-            max_tokens=self._sampling.max_tokens,
-            stop=list(self._sampling.stop),
-            seed=seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            max_tokens=sampling.max_tokens,
+            stop=list(sampling.stop),
+            seed=request.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
@@ -214,7 +215,7 @@ class VllmEngine:
         try:
             async for output in self._running.generate(
                 tokens_input(request.prompt_token_ids),
-                self._sampling_params(request.seed),
+                self._sampling_params(request),
                 request.id,
             ):
                 final = output

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -182,6 +183,11 @@ class HuggingFaceTokenizer:
         with third_party("the tokenizer can't encode it"):
             ids = self._guard.encode(f"{frame.respelt_before}{body}{frame.respelt_after}").ids
         return [*self._template.lead, *ids]
+
+    def pieces(self, ids: Sequence[int]) -> list[tuple[str, bool]]:
+        """The text of a prompt, in runs of control tokens (True) and of other tokens (False)."""
+        runs = groupby(ids, key=lambda number: number in self._guard.ids)
+        return [(self._backend.decode(list(run), skip_special_tokens=False), is_) for is_, run in runs]
 
     @property
     def control_strings(self) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rephrase_operator.commands.parsers import Commands
-from rephrase_operator.commands.prompts import listing, show
+from rephrase_operator.commands.prompts import listing, render, show, tryout
 
-SUBCOMMANDS = (listing, show)
+SUBCOMMANDS = (listing, show, render, tryout)
 """Every subcommand, in the order in which `rephrase prompts --help` lists them."""
 
 
