@@ -43,6 +43,7 @@ class LocalModel:
 
     async def start(self) -> None:
         """Load tokenizer and engine: ten to thirty seconds, nearly all of it vLLM's own imports."""
+        from rephrase_worker.engine import EngineDiedError
         from rephrase_worker.engine.vllm import VllmEngine
         from rephrase_worker.rendering.tokenizer import load_tokenizer
 
@@ -56,7 +57,10 @@ class LocalModel:
             sampling=Sampling(),
             folder=str(folder),
         )
-        await self._engine.start()
+        try:
+            await self._engine.start()
+        except EngineDiedError as error:
+            raise TryError(str(error)) from error
 
     async def answer(self, prompt: TriedPrompt, document: Document) -> Answer:
         """Render as a worker does, generate, and leave the reasoning out."""
