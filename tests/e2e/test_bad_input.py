@@ -49,6 +49,8 @@ def secret(variable: str, name: str) -> dict[str, Any]:
             "template and configMapKeyRef exclude each other",
         ),
         ("spec.prompts", [PLAIN | {"layout": "DocumentFirst"}], "layout is not for templates"),
+        ("spec.prompts", [PLAIN | {"unstructured": "Drop"}], "unstructured: Drop needs structure"),
+        ("spec.prompts.0.unstructured", "Remove", "Keep"),
         ("spec.prompts.0.layout", "document-first", "InstructionFirst"),
         ("spec.prompts.0.structure", "Q/A pairs", "spec.prompts[0].structure"),
         ("spec.prompts.0.system", "x" * 4097, "spec.prompts[0].system"),

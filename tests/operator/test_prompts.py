@@ -115,6 +115,7 @@ BAD = [
     ),
     ({"name": "faq", "structure": "haiku"}, {}, "InvalidPrompt", "no structure haiku"),
     (own(layout="DocumentFirst"), held(PLAIN), "InvalidPrompt", "remove layout"),
+    (own(unstructured="Drop"), held(PLAIN), "InvalidPrompt", "Set structure, or leave unstructured out"),
 ]
 
 
@@ -127,6 +128,21 @@ def test_what_can_not_be_used_says_why_and_what_to_do(
     assert found.reason == reason
     assert said in found.message
     assert found.may_pass is (reason != "UnknownPrompt")
+
+
+@pytest.mark.parametrize(
+    ("choice", "texts"),
+    [
+        ({"name": "faq"}, {}),
+        (own(), held(FILE)),
+        ({"name": "own", "template": PLAIN, "structure": "table"}, {}),
+    ],
+)
+def test_outputs_are_dropped_only_where_the_job_says_so(choice: dict[str, Any], texts: Texts) -> None:
+    for said, drops in (({}, False), ({"unstructured": "Keep"}, False), ({"unstructured": "Drop"}, True)):
+        found = resolved([choice | said], texts)
+        assert not isinstance(found, PromptProblem)
+        assert found[0].drops is drops
 
 
 def test_every_prompt_that_is_wrong_is_named() -> None:

@@ -17,6 +17,20 @@ from rephrase_worker.spec import FinalReport, PlanReport, Reason, Recipe
 from tests.operator.builders import START, World, spec_of
 
 
+def test_outputs_that_are_left_out_are_finished_all_the_same() -> None:
+    world = World().planned(shards=3)
+    for shard in range(3):
+        world.running(shard).run().succeed(shard)
+    world.job_says(Step.GENERATE, complete=True).run()
+    world.finalized(samples_text=35, samples_filtered=20, samples_error=5, output_tokens=1750)
+    progress, dataset = world.status.progress, world.status.dataset
+    assert progress is not None
+    assert dataset is not None
+    assert (world.phase, progress.percent, progress.samples_planned) == (Phase.SUCCEEDED, "100%", 60)
+    assert (progress.samples_text, progress.samples_filtered, dataset.samples_filtered) == (35, 20, 20)
+    assert world.status.message == "30 documents, 35 texts, 5 errors, 20 left out."
+
+
 def test_a_job_runs_from_nothing_to_a_complete_dataset() -> None:
     world = World().run()
     assert (world.phase, world.status.start_time, set(world.jobs)) == (Phase.PLANNING, START, {"plan"})

@@ -295,10 +295,11 @@ def _summary(report: Report) -> str:
         case MixReport():
             return f"shard {report.shard} of the mix is done"
         case FinalReport():
+            left_out = f"{report.samples_filtered} left out, " if report.samples_filtered else ""
             shards = f" (shards {report.missing_shard_numbers})" if report.missing_shards else ""
             return (
                 f"{report.documents} documents, {report.samples_text} samples{_empty(report)}, "
-                f"{report.samples_error} errors, {report.samples_missing} missing{shards}, "
+                f"{report.samples_error} errors, {left_out}{report.samples_missing} missing{shards}, "
                 f"{report.output_tokens} output tokens"
             )
 

@@ -12,12 +12,19 @@ from rephrase_worker.timeline import Timeline
 
 
 class PromptAccount(Contract):
-    """What became of one prompt's samples. `text` plus `error` is the number of rows."""
+    """What became of one prompt's samples. `text` plus `error` is the number of rows.
+
+    The other figures are of these rows, but for those that begin with `filtered`.
+    """
 
     text: int = 0
     empty: int = 0
     """Of `text`: those that are empty or only white space. The model answered with nothing."""
     error: int = 0
+    filtered: int = 0
+    """Texts without the prompt's structure, left out because the prompt says so."""
+    filtered_output_tokens: int = 0
+    """Tokens that the model wrote for these."""
     errors: dict[str, int] = Field(default_factory=dict)
     """Samples in error by code, most frequent first."""
     prompt_tokens: int = 0
@@ -50,7 +57,7 @@ class Manifest(Contract):
 
 
 class PromptTotals(PromptAccount):
-    """One prompt in the whole job. `planned` = `text` + `error` + `missing`."""
+    """One prompt in the whole job. `planned` = `text` + `error` + `filtered` + `missing`."""
 
     planned: int
     """Samples that the plan asks for: documents times rollouts."""
@@ -104,6 +111,8 @@ _COUNTS = (
     "text",
     "empty",
     "error",
+    "filtered",
+    "filtered_output_tokens",
     "prompt_tokens",
     "cached_prompt_tokens",
     "output_tokens",

@@ -92,6 +92,8 @@ class DatasetRows(Contract):
     """Empty ones included."""
     empty: int
     error: int
+    filtered: int = 0
+    """Left out of the dataset, because they don't have the prompt's structure."""
     missing: int
     """Samples of shards that have failed."""
 
@@ -162,13 +164,15 @@ class MixManifest(Contract):
 
 
 class PromptMix(MixedOutputs):
-    """One prompt in the whole mix: `planned` = `used` + `error` + `empty` + `unused` + `missing`.
+    """One prompt in the whole mix.
 
-    `error`, `empty` and `missing` are those of the dataset.
+    `planned` = `used` + `error` + `empty` + `unused` + `filtered` + `missing`.
+    `error`, `empty`, `filtered` and `missing` are those of the dataset.
     """
 
     planned: int
     """Samples that the dataset's plan asked for."""
+    filtered: int = 0
     missing: int
     share_asked: float
     share_reached: float

@@ -146,6 +146,14 @@ def unknown_structure(prompt: str, name: str, known: Iterable[str]) -> str:
     )
 
 
+def nothing_to_drop(prompt: str) -> str:
+    """Message of InvalidPrompt for a prompt that drops outputs without a structure and has none."""
+    return (
+        f"Prompt {prompt}: unstructured is Drop, and neither the job nor the prompt's front matter names a "
+        "structure. Set structure, or leave unstructured out."
+    )
+
+
 def prompts_too_large(size: int, limit: int) -> str:
     """Message of InvalidPrompt for prompts that don't fit into one recipe."""
     return (

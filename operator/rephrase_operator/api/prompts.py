@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rephrase_operator.api.cel import Rule, Spec
 from rephrase_operator.library import Layout
-from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template
+from rephrase_worker.spec import ExpectedTokens, StructureName, SystemMessage, Template, Unstructured
 
 
 class ConfigMapKey(Spec):
@@ -40,6 +40,11 @@ class PromptChoice(Spec):
             "!has(self.template) || !has(self.layout)",
             "layout is not for templates: a template has the document where it says so",
             ".layout",
+        ),
+        Rule(
+            "self.unstructured == 'Keep' || !has(self.template) || has(self.structure)",
+            "unstructured: Drop needs structure: without one no output is unstructured",
+            ".unstructured",
         ),
     )
 
@@ -75,6 +80,11 @@ class PromptChoice(Spec):
         description="What form an output should have: the name of a structure checker, such as qa-pairs, "
         "steps, table or prose. The status and the report show the share of outputs that have it. Unset: "
         "what the prompt's front matter says.",
+    )
+    unstructured: Unstructured = Field(
+        default="Keep",
+        description="What becomes of outputs that don't have the structure. Keep: they are in the dataset "
+        "like the others. Drop: they are left out, empty ones too, and the account says how many these are.",
     )
     expected_tokens: ExpectedTokens | None = Field(
         default=None,

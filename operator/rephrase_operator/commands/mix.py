@@ -169,6 +169,7 @@ def _rows(account: MixAccount) -> list[dict[str, str]]:
             "errors": f"{prompt.error:,}",
             "empty": f"{prompt.empty:,}",
             "unused": f"{prompt.unused:,}",
+            "left out": f"{prompt.filtered:,}",
             "missing": f"{prompt.missing:,}",
             "rows": f"{prompt.rows:,}",
             "tokens": f"{prompt.tokens:,}",

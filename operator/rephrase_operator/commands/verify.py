@@ -111,6 +111,7 @@ def _print(console: Console, result: Verification) -> None:
         "content": "every byte was read",
     }[result.depth] + (", and the source again" if result.source_read else "")
     account = f"{result.planned:,} planned = {result.text:,} texts + {result.error:,} errors"
+    account += f" + {result.filtered:,} left out" if result.filtered else ""
     match result.outcome.value:
         case "complete":
             head, style = f"{result.dataset} is complete: nothing lost, nothing doubled.", "green"

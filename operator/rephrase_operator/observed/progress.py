@@ -142,15 +142,16 @@ def final_progress(
 ) -> Progress:
     """Progress when the dataset is finalized: the finalizer's exact counts, and the mean rates.
 
-    The rates use tokens that are in the dataset and that this job's own pods have generated. The dataset can
-    hold more, because a job that is applied again finds what the earlier one made. The pods can have
-    generated more, because a killed pod loses what it has not committed.
+    The rates use tokens that are in the dataset, or in outputs that it leaves out, and that this job's own
+    pods have generated. The dataset can hold more, because a job that is applied again finds what the earlier
+    one made. The pods can have generated more, because a killed pod loses what it has not committed.
     """
-    planned = report.samples_text + report.samples_error + report.samples_missing
-    ratio = (report.samples_text + report.samples_error) / planned if planned else 1.0
+    finished = report.samples_text + report.samples_error + report.samples_filtered
+    planned = finished + report.samples_missing
+    ratio = finished / planned if planned else 1.0
     seconds = generating.seconds if generating else 0.0
     generated, worker_seconds = (account.generated_tokens, account.worker_seconds) if account else (0, 0.0)
-    generated = min(generated, report.output_tokens)
+    generated = min(generated, report.output_tokens + report.filtered_output_tokens)
     rate = generated / seconds if seconds and generated else None
     per_gpu = generated / (worker_seconds * gpus) if worker_seconds and generated and gpus else None
     return (before or Progress()).model_copy(
@@ -160,6 +161,7 @@ def final_progress(
             "samples_planned": planned,
             "samples_text": report.samples_text,
             "samples_error": report.samples_error,
+            "samples_filtered": report.samples_filtered,
             "prompt_tokens": report.prompt_tokens,
             "output_tokens": report.output_tokens,
             "ratio": round(ratio, 4),
@@ -192,7 +194,7 @@ def duration(seconds: int) -> str:
 
 def error_ratio(progress: Progress) -> float:
     """Share of the samples so far that are errors."""
-    samples = progress.samples_text + progress.samples_error
+    samples = progress.samples_text + progress.samples_error + progress.samples_filtered
     return progress.samples_error / samples if samples else 0.0
 
 

@@ -60,7 +60,8 @@ def advance(draft: Draft) -> None:
 def _conclusion(status: RephraseJobStatus) -> str:
     found = status.dataset
     assert found is not None
-    counted = f"{found.documents} documents, {found.samples_text} texts, {found.samples_error} errors."
+    counted = f"{found.documents} documents, {found.samples_text} texts, {found.samples_error} errors"
+    counted += f", {found.samples_filtered} left out." if found.samples_filtered else "."
     mixed = status.mix
     if mixed is None or mixed.share_reached is None or mixed.share_asked is None:
         return counted

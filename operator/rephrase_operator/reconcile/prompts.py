@@ -91,11 +91,14 @@ def _prompt(
     if wanted is not None and wanted not in known:
         message = conditions.unknown_structure(choice.name, wanted, known)
         raise _ProblemError(ConditionReason.INVALID_PROMPT, message)
+    if choice.unstructured == "Drop" and wanted is None:
+        raise _ProblemError(ConditionReason.INVALID_PROMPT, conditions.nothing_to_drop(choice.name))
     return Prompt(
         name=choice.name,
         template=template,
         system=choice.system or facts.system,
         structure=wanted,
+        unstructured=choice.unstructured,
         expected_tokens=choice.expected_tokens or facts.expected_tokens,
         mix_share=facts.mix_share,
     )

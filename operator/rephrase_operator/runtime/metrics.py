@@ -86,7 +86,9 @@ def _phases(status: Status) -> Series:
 
 def _samples(status: Status) -> Series:
     progress = status.get("progress") or {}
-    return [(("text",), progress.get("samplesText", 0)), (("error",), progress.get("samplesError", 0))]
+    # Texts that finalizing leaves out were counted as texts before, and a counter does not fall.
+    texts = progress.get("samplesText", 0) + progress.get("samplesFiltered", 0)
+    return [(("text",), texts), (("error",), progress.get("samplesError", 0))]
 
 
 def _shards(status: Status) -> Series:

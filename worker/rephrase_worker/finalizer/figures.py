@@ -16,12 +16,13 @@ from rephrase_worker.spec import Recipe
 _SHOWN_CHARACTERS = 300
 """Of the missing shards' intervals."""
 
-HEADINGS = (
+_HEADINGS = (
     "Prompt",
     "Planned",
     "Text",
     "Empty",
     "Errors",
+    "Left out",
     "Missing",
     "Input tokens",
     "Cached",
@@ -30,6 +31,9 @@ HEADINGS = (
     "Ended by length",
     "Documents cut",
 )
+_LEFT_OUT = _HEADINGS.index("Left out")
+"""The column of outputs without the prompt's structure. Only a dataset that leaves some out has it."""
+
 ERROR_HEADINGS = ("Prompt", "Code", "Samples", "Share")
 
 
@@ -41,11 +45,14 @@ class Verdict:
     sentence: str
 
 
+Kind = Literal["text", "empty", "error", "filtered", "missing"]
+
+
 @dataclass(frozen=True)
 class Part:
     """A share of a prompt's planned samples."""
 
-    kind: Literal["text", "empty", "error", "missing"]
+    kind: Kind
     count: str
     percent: str
     """The share for CSS: `12.345%`."""
@@ -71,12 +78,19 @@ def verdict(account: Account) -> Verdict:
     if totals.empty:
         remarks.append(f"{number(totals.empty)} ({share(totals.empty, planned)}) with an empty text")
     sentence = f"Complete: every one of {_count(planned, 'planned sample')} is there"
+    if totals.filtered:
+        sentence = (
+            f"Complete: every one of {_count(planned, 'planned sample')} is accounted for, "
+            f"{number(totals.filtered)} of them ({share(totals.filtered, planned)}) left out because they "
+            "don't have their prompt's structure"
+        )
     return Verdict(True, ", ".join([sentence, " and ".join(remarks)]) + "." if remarks else sentence + ".")
 
 
 def summary(account: Account) -> list[tuple[str, str]]:
     """Names and values of the whole job's figures."""
     totals = _totals(account)
+    left_out = [("Left out", number(totals.filtered))] if totals.filtered else []
     return [
         ("Documents", number(account.documents)),
         ("Prompts", number(len(account.prompts))),
@@ -84,14 +98,24 @@ def summary(account: Account) -> list[tuple[str, str]]:
         ("Texts", number(totals.text)),
         ("Empty texts", number(totals.empty)),
         ("Errors", number(totals.error)),
+        *left_out,
         ("Missing", number(_missing(account))),
         ("Output tokens", number(totals.output_tokens)),
     ]
 
 
+def headings(account: Account) -> tuple[str, ...]:
+    """The heads of the table's columns."""
+    return _shown(account, _HEADINGS)
+
+
 def table(account: Account) -> list[tuple[str, ...]]:
-    """A row of cells for each prompt, in the order of `HEADINGS`."""
-    return [_row(name, totals) for name, totals in account.prompts.items()]
+    """A row of cells for each prompt, in the order of `headings`."""
+    return [_shown(account, _row(name, totals)) for name, totals in account.prompts.items()]
+
+
+def _shown(account: Account, cells: tuple[str, ...]) -> tuple[str, ...]:
+    return cells if _totals(account).filtered else (*cells[:_LEFT_OUT], *cells[_LEFT_OUT + 1 :])
 
 
 def bars(account: Account) -> list[tuple[str, list[Part]]]:
@@ -200,10 +224,11 @@ def _count(value: int, noun: str) -> str:
 
 
 def _parts(totals: PromptTotals) -> list[Part]:
-    counts: list[tuple[Literal["text", "empty", "error", "missing"], int]] = [
+    counts: list[tuple[Kind, int]] = [
         ("text", totals.text - totals.empty),
         ("empty", totals.empty),
         ("error", totals.error),
+        ("filtered", totals.filtered),
         ("missing", totals.missing),
     ]
     planned = max(1, totals.planned)
@@ -217,6 +242,7 @@ def _row(name: str, totals: PromptTotals) -> tuple[str, ...]:
         number(totals.text),
         number(totals.empty),
         number(totals.error),
+        number(totals.filtered),
         number(totals.missing),
         number(totals.prompt_tokens),
         share(totals.cached_prompt_tokens, totals.prompt_tokens),

@@ -67,11 +67,13 @@ def report_of(account: Account) -> FinalReport:
         samples_text=totals.text,
         samples_empty=totals.empty,
         samples_error=totals.error,
+        samples_filtered=totals.filtered,
         samples_missing=sum(prompt.missing for prompt in account.prompts.values()),
         missing_shards=account.missing_shards,
         missing_shard_numbers=shortened(account.missing_shard_numbers, _REPORTED_CHARACTERS),
         prompt_tokens=totals.prompt_tokens,
         output_tokens=totals.output_tokens,
+        filtered_output_tokens=totals.filtered_output_tokens,
     )
 
 
@@ -82,7 +84,7 @@ def add_up(
     missing_documents: int,
     unfinished_files: Mapping[str, Sequence[int]],
 ) -> Account:
-    """The job's account: planned = text + error + missing, for every prompt. Pure.
+    """The job's account: planned = text + error + filtered + missing, for every prompt. Pure.
 
     `missing_documents` are those that the plan gives the shards without a manifest, `unfinished_files` the
     shards without a manifest that have a final file, by prompt. Raises WorkerError(ACCOUNT_MISMATCH) when
@@ -130,12 +132,17 @@ def _check_manifest(recipe: Recipe, plan: Plan, manifest: Manifest) -> None:
     if set(manifest.prompts) != {prompt.name for prompt in recipe.prompts}:
         raise _mismatch(f"{where} has other prompts than the recipe")
     wanted = manifest.documents * recipe.sampling.rollouts
+    drops = {prompt.name: prompt.drops for prompt in recipe.prompts}
     for name, account in manifest.prompts.items():
-        if account.text + account.error != wanted or sum(account.errors.values()) != account.error:
+        samples = account.text + account.error + account.filtered
+        if samples != wanted or sum(account.errors.values()) != account.error:
             raise _mismatch(
-                f"{where} has {account.text} texts and {account.error} errors for prompt {name}, and "
-                f"{manifest.documents} documents with {recipe.sampling.rollouts} rollouts each"
+                f"{where} has {account.text} texts, {account.error} errors and {account.filtered} outputs "
+                f"left out for prompt {name}, and {manifest.documents} documents with "
+                f"{recipe.sampling.rollouts} rollouts each"
             )
+        if account.filtered and not drops[name]:
+            raise _mismatch(f"{where} leaves outputs of prompt {name} out, which keeps all of them")
 
 
 def _mismatch(problem: str) -> WorkerError:

@@ -57,8 +57,13 @@ def add_up_quality(store: Store, recipe: Recipe, finished: Sequence[Manifest]) -
 def _check(manifest: Manifest, counted: ShardQuality) -> None:
     texts = {name: account.text for name, account in manifest.prompts.items()}
     measured = {name: counts.samples + counts.empty for name, counts in counted.prompts.items()}
+    judged = all(
+        counted.prompts[name].structure_judged == counted.prompts[name].samples + account.filtered
+        for name, account in manifest.prompts.items()
+        if account.filtered and name in counted.prompts
+    )
     about = (counted.recipe_hash, counted.shard)
-    if about != (manifest.recipe_hash, manifest.shard) or texts != measured:
+    if about != (manifest.recipe_hash, manifest.shard) or texts != measured or not judged:
         raise WorkerError(
             Reason.ACCOUNT_MISMATCH,
             f"{layout.shard_quality(manifest.shard)} is not about the texts of that shard: it counts "

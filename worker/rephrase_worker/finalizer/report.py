@@ -16,7 +16,13 @@ from rephrase_worker.plan import Plan
 from rephrase_worker.quality.report import QualityReport
 from rephrase_worker.spec import Recipe
 
-_KINDS = {"text": "text", "empty": "empty text", "error": "error", "missing": "missing"}
+_KINDS = {
+    "text": "text",
+    "empty": "empty text",
+    "error": "error",
+    "filtered": "left out",
+    "missing": "missing",
+}
 """What the colours of the bars mean."""
 
 # Names, URIs, prompts and texts are the users' own: all of them are escaped.
@@ -39,7 +45,7 @@ def report(recipe: Recipe, plan: Plan, account: Account, findings: Findings = Fi
         summary=figures.summary(account),
         bars=figures.bars(account),
         kinds=_KINDS,
-        headings=figures.HEADINGS,
+        headings=figures.headings(account),
         table=figures.table(account),
         error_headings=figures.ERROR_HEADINGS,
         errors=figures.errors(account),

@@ -327,13 +327,13 @@ def _report_of(manifest: Manifest) -> ShardReport:
     return ShardReport(
         shard=manifest.shard,
         documents_done=manifest.documents,
-        samples_text=sum(account.text for account in accounts),
+        samples_text=sum(account.text + account.filtered for account in accounts),
         samples_empty=sum(account.empty for account in accounts),
         samples_error=sum(account.error for account in accounts),
         errors=dict(errors),
         prompt_tokens=sum(account.prompt_tokens for account in accounts),
         cached_prompt_tokens=sum(account.cached_prompt_tokens for account in accounts),
-        output_tokens=sum(account.output_tokens for account in accounts),
+        output_tokens=sum(account.output_tokens + account.filtered_output_tokens for account in accounts),
     )
 
 

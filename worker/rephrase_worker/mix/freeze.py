@@ -121,7 +121,9 @@ def _freeze(store: Store, order: MixOrder, finished: Sequence[Manifest], missing
 
 def _rows(accounts: Sequence[PromptAccount], missing: int) -> DatasetRows:
     sums = manifests.add(accounts)
-    return DatasetRows(text=sums.text, empty=sums.empty, error=sums.error, missing=missing)
+    return DatasetRows(
+        text=sums.text, empty=sums.empty, error=sums.error, filtered=sums.filtered, missing=missing
+    )
 
 
 def _file(prompt: str, manifest: Manifest) -> OutputFile:

@@ -42,9 +42,12 @@ class CommittedQuality:
         return summaries(self._counts)
 
 
-def measure_file(path: Path, prompt: Prompt) -> PromptCounts:
-    """The counts of a final file of one prompt. Memory holds the texts of one row group."""
-    measure, counts = Measure(prompt), PromptCounts()
+def measure_file(path: Path, prompt: Prompt, *, filtered: int) -> PromptCounts:
+    """The counts of a final file of one prompt. Memory holds the texts of one row group.
+
+    `filtered` is the number of outputs that the file leaves out: judged, and without the structure.
+    """
+    measure, counts = Measure(prompt), PromptCounts(structure_judged=filtered)
     with pq.ParquetFile(path) as file:
         columns = [name for name in _COLUMNS if name in file.schema_arrow.names]
         for group in range(file.num_row_groups):

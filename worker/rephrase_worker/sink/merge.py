@@ -19,12 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rephrase_worker.filtered import Filtered, Keys, from_metadata, to_metadata
 from rephrase_worker.manifests import PromptAccount, most_frequent_first
+from rephrase_worker.quality import structure
 from rephrase_worker.samples import SCHEMA, error_code, is_empty
-from rephrase_worker.spec import Reason, WorkerError
-
-Keys = npt.NDArray[np.int64]
-"""Keys of one prompt, one in each row: file index, position, rollout."""
+from rephrase_worker.spec import Prompt, Reason, WorkerError
 
 ROW_GROUP_ROWS = 10_000
 """Rows of a row group of the final files: some ten MiB of text."""
@@ -51,16 +50,19 @@ def write_merged(
     segments: Sequence[Path],
     files: Mapping[str, int],
     expected: Keys,
-    prompt: str,
+    prompt: Prompt,
     target: Path,
     schema: pa.Schema,
 ) -> None:
     """Writes the rows of one prompt, each key once (the first segment that has it wins), sorted by key.
 
+    A prompt that drops outputs without its structure gets no rows of them, and their keys are noted in the
+    file's metadata.
+
     Memory holds the keys of all rows, and the texts of a few segments and one row group. Raises
     WorkerError(INTERNAL) when the keys are not exactly the expected ones.
     """
-    found = [_keys(_read(path, prompt, _KEY_COLUMNS), files) for path in segments]
+    found = [_keys(_read(path, prompt.name, _KEY_COLUMNS), files) for path in segments]
     keys = np.concatenate([np.empty((0, 3), dtype=np.int64), *found])
     lengths = [len(each) for each in found]
     places = np.column_stack(
@@ -75,12 +77,33 @@ def write_merged(
     ordered = keys[order]
     first = np.ones(len(ordered), dtype=bool)
     first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
-    _require(ordered[first], expected, files, f"The segments of prompt {prompt}")
+    _require(ordered[first], expected, files, f"The segments of prompt {prompt.name}")
     rows = places[order[first]]
-    decoded = lru_cache(SEGMENTS_IN_MEMORY)(lambda segment: _read(segments[segment], prompt, schema.names))
+    decoded = lru_cache(SEGMENTS_IN_MEMORY)(
+        lambda segment: _read(segments[segment], prompt.name, schema.names)
+    )
+    keeps: list[npt.NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
+    tokens = 0
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for start in range(0, len(rows), ROW_GROUP_ROWS):
-            writer.write_table(_gather(rows[start : start + ROW_GROUP_ROWS], decoded, schema))
+            table = _gather(rows[start : start + ROW_GROUP_ROWS], decoded, schema)
+            if prompt.drops:
+                keeps.append(_kept(table, prompt))
+                tokens += _sum(table.filter(pa.array(~keeps[-1])), "output_tokens")
+                table = table.filter(pa.array(keeps[-1]))
+            if table.num_rows:
+                writer.write_table(table)
+        if prompt.drops:
+            writer.add_key_value_metadata(
+                to_metadata(Filtered(expected[~np.concatenate(keeps)], output_tokens=tokens))
+            )
+
+
+def _kept(rows: pa.Table, prompt: Prompt) -> npt.NDArray[np.bool_]:
+    """Which rows stay: those with an error, and those whose text has the prompt's structure."""
+    assert prompt.structure is not None
+    texts = rows.column("text").to_pylist()
+    return np.array([text is None or structure.holds(prompt.structure, text) for text in texts], dtype=bool)
 
 
 def _gather(rows: npt.NDArray[np.int64], decoded: Callable[[int], pa.Table], schema: pa.Schema) -> pa.Table:
@@ -121,12 +144,13 @@ def _may_hold(group: pq.RowGroupMetaData, place: int, prompt: str) -> bool:
     return bool(statistics.min <= prompt <= statistics.max)
 
 
-def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> PromptAccount:
+def account(path: Path, name: str, files: Mapping[str, int], expected: Keys, prompt: Prompt) -> PromptAccount:
     """The account of a committed final file: `path` is a copy of it, `name` how it is called in errors.
 
-    Raises WorkerError(INTERNAL) when keys are not as expected.
+    Raises WorkerError(INTERNAL) when rows and outputs that are left out are not together the expected keys.
     """
     with pq.ParquetFile(path) as file:
+        filtered = _filtered(file, name, prompt)
         table = file.read(columns=_ACCOUNT_COLUMNS)
         text = empty = memory = 0
         for group in range(file.num_row_groups):
@@ -135,7 +159,7 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
             texts = rows.column("text").drop_null().to_pylist()
             text += len(texts)
             empty += sum(map(is_empty, texts))
-    _require(_keys(table, files), expected, files, name)
+    _require(_merged(_keys(table, files), filtered.keys), expected, files, name)
     errors = table.column("error").drop_null().to_pylist()
     if text + len(errors) != table.num_rows:
         raise WorkerError(Reason.INTERNAL, f"{name} has rows with both or neither of text and error.")
@@ -143,6 +167,8 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
         text=text,
         empty=empty,
         error=len(errors),
+        filtered=len(filtered.keys),
+        filtered_output_tokens=filtered.output_tokens,
         errors=_frequencies(pa.array(map(error_code, errors), type=pa.string())),
         prompt_tokens=_sum(table, "prompt_tokens"),
         cached_prompt_tokens=_sum(table, "cached_prompt_tokens"),
@@ -152,6 +178,40 @@ def account(path: Path, name: str, files: Mapping[str, int], expected: Keys) -> 
         bytes=path.stat().st_size,
         memory_bytes=memory,
     )
+
+
+def _filtered(file: pq.ParquetFile, name: str, prompt: Prompt) -> Filtered:
+    """What the file says that it leaves out.
+
+    Raises WorkerError(INTERNAL) if it may not leave outputs out, or does not say which.
+    """
+    try:
+        found = from_metadata(file.metadata.metadata)
+    except ValueError as error:
+        raise WorkerError(
+            Reason.INTERNAL,
+            f"{name} is damaged: {error}. Remove the file: it is merged again from its segments.",
+        ) from error
+    if prompt.drops != (found is not None):
+        says = "does not say which outputs it leaves out" if prompt.drops else "leaves outputs out"
+        raise WorkerError(
+            Reason.INTERNAL,
+            f"{name} {says}, and prompt {prompt.name} has unstructured: {prompt.unstructured}.",
+        )
+    return found or Filtered()
+
+
+def _merged(rows: Keys, filtered: Keys) -> Keys:
+    """Both in one order, where each of them is sorted. A key of both is there twice."""
+    if not len(filtered):
+        return rows
+    keys = np.concatenate((rows, filtered))
+    order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
+    for part in (order < len(rows), order >= len(rows)):
+        if np.any(np.diff(order[part]) < 0):
+            return keys  # One of them is not sorted, and neither is this, so it is not what anybody expects.
+    merged: Keys = keys[order]
+    return merged
 
 
 def checksum(path: Path) -> str:
@@ -186,6 +246,8 @@ def _require(found: Keys, expected: Keys, files: Mapping[str, int], where: str) 
     found_set, expected_set = set(map(tuple, found.tolist())), set(map(tuple, expected.tolist()))
     missing, surplus = sorted(expected_set - found_set), sorted(found_set - expected_set)
     problem = f"{len(missing)} keys missing, {len(surplus)} too many"
+    if again := len(found) - len(found_set):
+        problem += f", {again} there again"
     for word, keys in (("missing", missing), ("too many", surplus)):
         if keys:
             file, position, rollout = keys[0]

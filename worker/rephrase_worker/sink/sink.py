@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from rephrase_worker import layout
 from rephrase_worker.bookkeeping import read_manifest, read_quality
+from rephrase_worker.filtered import Keys
 from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.quality.state import ShardQuality, encode, kept
@@ -33,7 +34,7 @@ from rephrase_worker.quality.summary import summaries
 from rephrase_worker.samples import Key, Sample, error_code, is_empty, sample_schema, to_table
 from rephrase_worker.sink import merge
 from rephrase_worker.sink.measuring import CommittedQuality, measure_file
-from rephrase_worker.spec import PromptQuality, Reason, Recipe, WorkerError
+from rephrase_worker.spec import Prompt, PromptQuality, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from rephrase_worker.store.location import Location
 from rephrase_worker.store.parallel import in_parallel
@@ -169,10 +170,12 @@ class ShardSink:
             accounts, checksums, quality = {}, {}, {}
             for prompt in self._recipe.prompts:
                 committed = self._committed(folder, prompt.name)
-                accounts[prompt.name] = self._account(committed, prompt.name, expected)
+                accounts[prompt.name] = self._account(committed, prompt, expected)
                 checksums[prompt.name] = merge.checksum(committed)
                 with self._named(layout.sample_file(prompt.name, self._shard)):
-                    quality[prompt.name] = kept(measure_file(committed, prompt))
+                    quality[prompt.name] = kept(
+                        measure_file(committed, prompt, filtered=accounts[prompt.name].filtered)
+                    )
             self._store.create(
                 layout.shard_quality(self._shard),
                 encode(ShardQuality(recipe_hash=self._recipe.hash, shard=self._shard, prompts=quality)),
@@ -186,15 +189,15 @@ class ShardSink:
                 timeline=self._timeline(),
             )
 
-    def _merge(self, folder: Path, expected: merge.Keys) -> None:
+    def _merge(self, folder: Path, expected: Keys) -> None:
         """Creates the final files that are not there."""
-        prompts = [prompt.name for prompt in self._recipe.prompts]
-        missing = [name for name in prompts if not self._store.exists(layout.sample_file(name, self._shard))]
+        files = {layout.sample_file(prompt.name, self._shard): prompt for prompt in self._recipe.prompts}
+        missing = {path: prompt for path, prompt in files.items() if not self._store.exists(path)}
         segments = self._fetch_segments(folder) if missing else []
         merged = folder / "merged"
-        for name in missing:
-            merge.write_merged(segments, self._files, expected, name, merged, self._schema)
-            self._store.create_from_file(layout.sample_file(name, self._shard), merged)
+        for path, prompt in missing.items():
+            merge.write_merged(segments, self._files, expected, prompt, merged, self._schema)
+            self._store.create_from_file(path, merged)
 
     def _fetch_segments(self, folder: Path) -> list[Path]:
         """Copies of the segments, in the order of their names."""
@@ -218,11 +221,11 @@ class ShardSink:
         self._store.fetch(layout.sample_file(prompt, self._shard), committed)
         return committed
 
-    def _account(self, committed: Path, prompt: str, expected: merge.Keys) -> PromptAccount:
+    def _account(self, committed: Path, prompt: Prompt, expected: Keys) -> PromptAccount:
         """The account of the copy of a final file."""
-        path = layout.sample_file(prompt, self._shard)
+        path = layout.sample_file(prompt.name, self._shard)
         with self._named(path):
-            return merge.account(committed, path, self._files, expected)
+            return merge.account(committed, path, self._files, expected, prompt)
 
     @contextmanager
     def _named(self, path: str) -> Iterator[None]:

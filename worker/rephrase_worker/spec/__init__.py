@@ -53,6 +53,7 @@ from rephrase_worker.spec.recipe import (
     StructureName,
     SystemMessage,
     Template,
+    Unstructured,
 )
 from rephrase_worker.spec.reports import (
     PROGRESS_LIMIT_BYTES,
@@ -117,6 +118,7 @@ __all__ = [
     "SystemMessage",
     "Template",
     "Text",
+    "Unstructured",
     "Uri",
     "WorkerError",
 ]

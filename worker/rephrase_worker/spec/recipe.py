@@ -18,6 +18,7 @@ PLACEHOLDER = "{{document}}"
 Template = Annotated[str, Field(min_length=1, max_length=16384)]
 SystemMessage = Annotated[str, Field(min_length=1, max_length=4096)]
 StructureName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=40)]
+Unstructured = Literal["Keep", "Drop"]
 ExpectedTokens = Annotated[int, Field(ge=1, le=131_072)]
 """Values of a prompt, with the limits that hold in the API, in the library's files and in recipes."""
 
@@ -31,10 +32,26 @@ class Prompt(Contract):
     """The system message of the conversation. None: there is none."""
     structure: Annotated[StructureName | None, Since(2)] = None
     """The structure checker that tells whether an output has the form that the prompt asks for."""
+    unstructured: Annotated[Unstructured, Since(2)] = "Keep"
+    """What becomes of outputs that don't have the structure."""
     expected_tokens: Annotated[ExpectedTokens | None, Since(2)] = None
     """Mean length of an output in tokens, as far as it is known before the first one."""
     mix_share: Annotated[Share | None, Since(2)] = None
     """Share of the outputs in a mix that says nothing else about this prompt."""
+
+    @model_validator(mode="after")
+    def _knows_what_to_drop(self) -> Prompt:
+        if self.drops and self.structure is None:
+            raise ValueError(
+                f"prompt {self.name} drops outputs without the structure, and names no structure: set "
+                "structure, or leave unstructured at Keep"
+            )
+        return self
+
+    @property
+    def drops(self) -> bool:
+        """Whether outputs without the structure are left out of the dataset."""
+        return self.unstructured == "Drop"
 
     @property
     def hash(self) -> str:

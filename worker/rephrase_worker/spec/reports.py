@@ -66,6 +66,8 @@ class ShardReport(Contract):
     documents_planned: int = 0
     documents_done: int = 0
     samples_text: int = 0
+    """Texts of the model. Those that merging leaves out for want of a structure are among them, in the report
+    of a shard that is done too: counts never fall. The final report says how many these are."""
     samples_empty: int = 0
     """Of `samples_text`: the model answered with nothing, or with white space only."""
     samples_error: int = 0
@@ -101,6 +103,8 @@ class FinalReport(Contract):
     samples_empty: int = 0
     """Of `samples_text`: the model answered with nothing, or with white space only."""
     samples_error: int = 0
+    samples_filtered: Annotated[int, Since(2)] = 0
+    """Texts that are left out of the dataset because they don't have their prompt's structure."""
     samples_missing: int = 0
     """Only in shards that failed."""
     missing_shards: int = 0
@@ -109,6 +113,9 @@ class FinalReport(Contract):
     """Which these are, as intervals (`0-41,43`); cut, with `...` at the end, where they are very many."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    """Of the texts that are in the dataset."""
+    filtered_output_tokens: Annotated[int, Since(2)] = 0
+    """Of those that were left out."""
     mix_shards: int = 0
     """Shards of the mix, if the recipe asks for one and the dataset is complete. 0: nothing can be mixed."""
     quality: Annotated[dict[str, PromptQuality], Since(2)] = Field(default_factory=dict)

@@ -99,6 +99,8 @@ class Verification(Contract):
     planned: int = 0
     text: int = 0
     error: int = 0
+    filtered: int = 0
+    """Left out because they don't have their prompt's structure."""
     missing: int = 0
     output_tokens: int = 0
     fault_count: int = 0

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rephrase_worker.filtered import Filtered, from_metadata
 from rephrase_worker.manifests import PromptAccount, most_frequent_first
 from rephrase_worker.samples import error_code, is_empty
 from rephrase_worker.source.opened import BrokenFileError, UnreachableFileError, WatchedFile, watched
@@ -39,6 +40,8 @@ class FileFigures:
     text: int
     error: int
     """Rows with a text, and rows with an error."""
+    filtered: Filtered | None = None
+    """What the file says that it leaves out; None if it says nothing."""
     confused: int = 0
     """Rows with both or neither: more than one is only known of a row group."""
     constants: dict[str, set[str | None]] = field(default_factory=dict)
@@ -84,6 +87,10 @@ def _figures(file: WatchedFile, size: int, depth: Depth, files: Mapping[str, int
     parquet = pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
     schema = parquet.schema_arrow
     figures = FileFigures(size=size, schema=schema, rows=parquet.metadata.num_rows, text=0, error=0)
+    try:
+        figures.filtered = from_metadata(parquet.metadata.metadata)
+    except ValueError as error:
+        raise BrokenFileError(f"its metadata can't be read: {error}") from error
     for name in {*_KEYS, *_SUMMED, *CONSTANT, "text", "error", "finish_reason"} - set(schema.names):
         raise BrokenFileError(f"it has no column {name}")
     if depth is Depth.QUICK:

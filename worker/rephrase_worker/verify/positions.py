@@ -77,16 +77,15 @@ def from_source(found: Sequence[tuple[str, int]], shard: ShardPlan) -> Documents
     return _distinct(np.array(pairs, dtype=np.int64).reshape(-1, 2))
 
 
-def compare(keys: Keys, documents: Documents, rollouts: int) -> Difference:
-    """The keys of a file against the documents of its shard."""
+def compare(keys: Keys, filtered: Keys, documents: Documents, rollouts: int) -> Difference:
+    """The keys of a file, and those that it leaves out, against the documents of its shard."""
     expected = np.column_stack(
         (np.repeat(documents, rollouts, axis=0), np.tile(np.arange(rollouts), len(documents)))
     )
     nothing = np.empty((0, 3), dtype=np.int64)
-    if np.array_equal(keys, expected):
+    if not len(filtered) and np.array_equal(keys, expected):
         return Difference(nothing, nothing, nothing, ordered=True)
-    order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
-    ordered = keys[order]
+    ordered = _sorted(np.concatenate((keys, filtered)))
     again = np.zeros(len(ordered), dtype=bool)
     again[1:] = np.all(ordered[1:] == ordered[:-1], axis=1)
     once = ordered[~again]
@@ -94,8 +93,12 @@ def compare(keys: Keys, documents: Documents, rollouts: int) -> Difference:
         missing=without(expected, once),
         repeated=ordered[again],
         foreign=without(once, expected),
-        ordered=bool(np.array_equal(ordered, keys)),
+        ordered=bool(np.array_equal(_sorted(keys), keys)),
     )
+
+
+def _sorted(keys: Keys) -> Keys:
+    return keys[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
 
 
 def named(keys: npt.NDArray[np.int64], files: Mapping[str, int]) -> list[str]:

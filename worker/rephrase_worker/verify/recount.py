@@ -300,6 +300,7 @@ def _verdict(
         planned=sum(prompt.planned for prompt in totals),
         text=sum(prompt.text for prompt in totals),
         error=sum(prompt.error for prompt in totals),
+        filtered=sum(prompt.filtered for prompt in totals),
         missing=sum(prompt.missing for prompt in totals),
         output_tokens=sum(prompt.output_tokens for prompt in totals),
         fault_count=fault_count if fault_count is not None else len(faults),

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from rephrase_worker import layout
 from rephrase_worker.engine.simulated import MODEL_NAME
+from rephrase_worker.filtered import Filtered
 from rephrase_worker.manifests import Manifest, PromptAccount
 from rephrase_worker.plan import ShardPlan
 from rephrase_worker.samples import sample_schema
@@ -33,10 +34,11 @@ def manifest_faults(recipe: Recipe, shard: ShardPlan, manifest: Manifest) -> Ite
         problems.append(f"it has {manifest.documents} documents, and the plan {shard.documents}")
     wanted = manifest.documents * recipe.sampling.rollouts
     for name, account in manifest.prompts.items():
-        if account.text + account.error != wanted:
+        if account.text + account.error + account.filtered != wanted:
             problems.append(
-                f"prompt {name} has {account.text} texts and {account.error} errors, which are not its "
-                f"{manifest.documents} documents with {recipe.sampling.rollouts} rollouts each"
+                f"prompt {name} has {account.text} texts, {account.error} errors and {account.filtered} "
+                f"outputs left out, which are not its {manifest.documents} documents with "
+                f"{recipe.sampling.rollouts} rollouts each"
             )
         if sum(account.errors.values()) != account.error:
             problems.append(f"prompt {name} has {account.error} errors, and by code {account.errors}")
@@ -65,6 +67,12 @@ def file_faults(
             what = f"{name} is {several(sorted(strange), len(strange))} in some rows, and should be "
             what += " or ".join(repr(value) for value in sorted(wanted, key=str))
             yield Fault(kind=FaultKind.VALUES, where=where, what=what, remedy=remedy)
+    if prompt.drops != (figures.filtered is not None):
+        says = (
+            "does not say which outputs it leaves out" if prompt.drops else "says that it leaves outputs out"
+        )
+        what = f"it {says}, and its prompt has unstructured: {prompt.unstructured}"
+        yield Fault(kind=FaultKind.VALUES, where=where, what=what, remedy=remedy)
     if figures.confused:
         yield Fault(
             kind=FaultKind.VALUES,
@@ -93,15 +101,16 @@ def key_faults(
     files: Mapping[str, FileFigures],
     source: Documents | None,
 ) -> Iterator[Fault]:
-    """Whether each file has every position times every rollout once.
+    """Whether each file has every position times every rollout once, as a row or among those it leaves out.
 
     `source` is what reading the shard's source again has found, if it was read.
     """
     keys = {name: figures.keys for name, figures in files.items() if figures.keys is not None}
     if not keys:
         return
+    left_out = {name: (figures.filtered or Filtered()).keys for name, figures in files.items()}
     numbers = positions.file_numbers(shard)
-    found = positions.documents(shard, keys.values())
+    found = positions.documents(shard, [*keys.values(), *left_out.values()])
     if source is not None:
         yield from _source_faults(shard, found, source)
     elif len(found) != manifest.documents:
@@ -114,7 +123,7 @@ def key_faults(
             remedy=redo(shard.shard),
         )
     for name, of_file in keys.items():
-        difference = positions.compare(of_file, found, recipe.sampling.rollouts)
+        difference = positions.compare(of_file, left_out[name], found, recipe.sampling.rollouts)
         if difference.none:
             continue
         where, remedy = layout.sample_file(name, shard.shard), redo(shard.shard)
@@ -177,6 +186,9 @@ def _counts_differ(account: PromptAccount, figures: FileFigures, depth: Depth) -
     said = {"size in bytes": account.bytes, "texts": account.text, "errors": account.error}
     if figures.rows != account.text + account.error:
         yield f"it has {figures.rows:,} rows, and the manifest counts {account.text + account.error:,}"
+    filtered = figures.filtered or Filtered()
+    found |= {"left out": len(filtered.keys), "tokens of those left out": filtered.output_tokens}
+    said |= {"left out": account.filtered, "tokens of those left out": account.filtered_output_tokens}
     recount = figures.account
     if recount is not None:
         names = ["prompt_tokens", "cached_prompt_tokens", "output_tokens", "truncated"]

@@ -14,6 +14,9 @@ class DatasetSummary(Part):
     samples_text: int = Field(default=0, description="Outputs with text.")
     samples_empty: int = Field(default=0, description="Of those, outputs that are empty or only white space.")
     samples_error: int = Field(default=0, description="Outputs that are an error instead.")
+    samples_filtered: int = Field(
+        default=0, description="Outputs that were left out because they don't have their prompt's structure."
+    )
     samples_missing: int = Field(default=0, description="Outputs that failed shards did not make.")
     output_tokens: int = Field(default=0, description="Tokens written by the model.")
     mix_shards: int = Field(default=0, description="Files that the mix will have.")

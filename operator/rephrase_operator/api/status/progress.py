@@ -88,6 +88,11 @@ class Progress(Part):
     samples_planned: int = Field(default=0, description="Documents x prompts x rollouts.")
     samples_text: int = Field(default=0, description="Outputs with text.")
     samples_error: int = Field(default=0, description="Outputs that are an error instead.")
+    samples_filtered: int = Field(
+        default=0,
+        description="Outputs that were left out because they don't have their prompt's structure; until the "
+        "dataset is finalized they are among those with text.",
+    )
     prompt_tokens: int = Field(default=0, description="Tokens read by the model.")
     cached_prompt_tokens: int = Field(
         default=0, description="Of those, tokens that came from the prefix cache."
