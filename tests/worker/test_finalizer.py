@@ -94,6 +94,7 @@ def test_finalizing_leaves_only_what_the_destination_is_for(tmp_path: Path) -> N
         layout.RECIPE,
         layout.SOURCE_LISTING,
         layout.PLAN,
+        layout.STATISTICS,
         *(layout.shard_plan(shard) for shard in range(4)),
         *(layout.manifest(shard) for shard in range(4)),
         *(layout.sample_file(prompt, shard) for prompt in ("faq", "math") for shard in range(4)),
