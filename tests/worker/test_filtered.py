@@ -31,7 +31,7 @@ from rephrase_worker.quality.state import encode
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.samples import Key, Sample
 from rephrase_worker.sink import ShardSink, merge
-from rephrase_worker.spec import Prompt, Reason, Recipe, WorkerError
+from rephrase_worker.spec import Output, Prompt, Reason, Recipe, WorkerError
 from rephrase_worker.store import Store
 from rephrase_worker.verify import Depth, FaultKind, Outcome, verify
 from tests.worker.builders import (
@@ -45,6 +45,7 @@ from tests.worker.builders import (
     write_parquet,
 )
 from tests.worker.faulty_store import FaultyStore, KilledError
+from tests.worker.mix_builders import mixed, ordered, rows_of
 
 LIST = "- Yeast lifts the dough.\n- Bacteria make acid."
 PROSE = "Yeast lifts the dough."
@@ -396,3 +397,34 @@ def test_keeping_changes_no_hash(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path / "in", tmp_path / "out")
     said = recipe.prompts[0].model_copy(update={"unstructured": "Keep"})
     assert recipe.model_copy(update={"prompts": [said]}).hash == recipe.hash
+
+
+def test_a_mix_takes_what_is_kept_and_counts_what_is_not(tmp_path: Path) -> None:
+    recipe = ordered(tmp_path, share={"faq": 0.5})
+    prompts = [
+        prompt.model_copy(update={"structure": "list", "unstructured": "Drop"})
+        if prompt.name == "faq"
+        else prompt
+        for prompt in recipe.prompts
+    ]
+    recipe = recipe.model_copy(update={"prompts": prompts, "output": Output(uri=str(tmp_path / "dropped"))})
+    planner.plan(recipe)
+    store = Store(recipe.output.uri)
+    for plan in shard_plans(recipe):
+        documents = read_documents(recipe, plan)
+        sink = ShardSink(store, recipe, plan, "pod")
+        sink.commit(
+            [
+                dataclasses.replace(each, text=(LIST, PROSE)[number % 4 // 2]) if each.text else each
+                for number, each in enumerate(samples_of(recipe, documents))
+            ]
+        )
+        sink.finish(positions(documents))
+    shards = finalize(recipe).mix_shards
+    account = mixed(recipe, shards)
+    faq = account.prompts["faq"]
+    assert faq.filtered > 0
+    assert faq.planned == faq.used + faq.error + faq.empty + faq.unused + faq.filtered + faq.missing == 40
+    assert {row["text"] for row in rows_of(recipe) if row["prompt"] == "faq"} == {LIST}
+    result = verify(recipe.output.uri, depth=Depth.CONTENT)
+    assert (result.outcome, result.faults) == (Outcome.COMPLETE, [])
