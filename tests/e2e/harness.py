@@ -31,7 +31,7 @@ from tests.e2e.operator_process import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "rephrase-operator"
-SECONDS = 150
+SECONDS = 400
 """Longest wait for anything that a job does in these tests."""
 
 
