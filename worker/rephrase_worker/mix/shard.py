@@ -7,11 +7,9 @@ none of them knows of another. A shard that was killed is made again from the st
 
 from __future__ import annotations
 
-import errno
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +40,7 @@ from rephrase_worker.mixes import (
 from rephrase_worker.spec import Reason, WorkerError
 from rephrase_worker.store import Store
 from rephrase_worker.store.location import Location
+from rephrase_worker.store.scratch import scratch
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class MixShard:
 
     def make(self, counter: TokenCounter) -> None:
         """Write the shard, and its manifest last. Raises WorkerError."""
-        with _scratch() as folder:
+        with scratch("mix", _disk_full) as folder:
             manifest = self._write(folder, counter)
         self._store.create(layout.mix_manifest(self._plan.shard), manifest.to_json().encode())
 
@@ -203,17 +202,8 @@ def _written(rows: pa.Table) -> dict[str, int]:
     }
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for the rows of the shard. Raises WorkerError(INTERNAL) when its disk is full."""
-    with tempfile.TemporaryDirectory(prefix="rephrase-mix-", ignore_cleanup_errors=True) as folder:
-        try:
-            yield Path(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise WorkerError(
-                Reason.INTERNAL,
-                f"The shard can't be mixed in {tempfile.gettempdir()}: {error}. Mixing needs about three "
-                "times the size of its text there: give the pods more scratch space, or ask for more shards.",
-            ) from error
+def _disk_full(error: OSError) -> str:
+    return (
+        f"The shard can't be mixed in {tempfile.gettempdir()}: {error}. Mixing needs about three "
+        "times the size of its text there: give the pods more scratch space, or ask for more shards."
+    )

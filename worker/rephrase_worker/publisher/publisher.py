@@ -8,12 +8,9 @@ whole.
 
 from __future__ import annotations
 
-import errno
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -26,6 +23,7 @@ from rephrase_worker.publisher.repository import Content, Repository
 from rephrase_worker.spec import MIX_FOLDER, Publish, PublishReport, Reason, Recipe, WorkerError
 from rephrase_worker.store import Patience, Store, StoredFile
 from rephrase_worker.store.parallel import in_parallel
+from rephrase_worker.store.scratch import scratch
 
 _FETCHES = 8
 
@@ -103,7 +101,7 @@ def _copy(
     """Commit the files group by group. Returns what each of them holds."""
     contents: dict[str, Content] = {}
     for number, group in enumerate(batches(files), start=1):
-        with _scratch() as folder:
+        with scratch("publish", _disk_full) as folder:
             paths = [file.path for file in group]
             copies = [folder / str(index) for index in range(len(group))]
             in_parallel(_FETCHES, store.fetch, paths, copies)
@@ -148,18 +146,9 @@ def _prove(repository: Repository, contents: dict[str, Content], recipe: Recipe)
         )
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for one group of files. Raises WorkerError(INTERNAL) when its disk is full."""
-    with tempfile.TemporaryDirectory(prefix="rephrase-publish-", ignore_cleanup_errors=True) as folder:
-        try:
-            yield Path(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise WorkerError(
-                Reason.INTERNAL,
-                f"{tempfile.gettempdir()} is full: publishing needs {BYTES_A_COMMIT // 2**30} GiB there, "
-                "or the size of the largest file if that is more. What is published is kept; give the pod "
-                "more scratch space.",
-            ) from error
+def _disk_full(_: OSError) -> str:
+    return (
+        f"{tempfile.gettempdir()} is full: publishing needs {BYTES_A_COMMIT // 2**30} GiB there, "
+        "or the size of the largest file if that is more. What is published is kept; give the pod "
+        "more scratch space."
+    )

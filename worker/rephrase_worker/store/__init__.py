@@ -2,7 +2,7 @@
 
 `location` keeps file systems and paths apart, `store` is the folder on any of them, `atomic` how local ones
 create files, `errors` what a failure means, `patience` how long a failing operation is tried again,
-`parallel` many operations at once.
+`parallel` many operations at once, `scratch` a folder on the own disk.
 """
 
 from rephrase_worker.store.patience import Patience
