@@ -1,4 +1,5 @@
-"""Writes docs/reference/ with `--write`; with `--check` only says which pages are out of date."""
+"""Writes docs/reference/ and what else is made from the same sources with `--write`; with `--check` only says
+what is out of date."""
 
 from __future__ import annotations
 
@@ -6,23 +7,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from scripts.reference import commands, metrics, profiles, rephrasejob
+from scripts.reference import commands, metrics, profiles, rephrasejob, values
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "reference"
 
 
 def pages() -> dict[Path, str]:
-    """The text that each page should have."""
+    """The text that each generated file should have."""
     return {
         FOLDER / "rephrasejob.md": rephrasejob.page(),
         FOLDER / "metrics.md": metrics.page(),
         FOLDER / "commands.md": commands.page(),
         FOLDER / "profiles.md": profiles.page(),
+        FOLDER / "values.md": values.page(),
+        values.SCHEMA: values.schema_text(),
     }
 
 
 def stale() -> list[Path]:
-    """Pages whose file differs from what the code says."""
+    """Files that differ from what the code says."""
     return [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
 
 
@@ -39,7 +43,7 @@ def main() -> int:
         return 0
     outdated = stale()
     for path in outdated:
-        print(f"docs/reference/{path.name} differs from the code: run `make generate`", file=sys.stderr)
+        print(f"{path.relative_to(ROOT)} differs from the code: run `make generate`", file=sys.stderr)
     return 1 if outdated else 0
 
 

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from tests.chart.helm import CHART, ROOT, Manifest, load, refusal
+from scripts.reference import values
+from tests.chart.helm import CHART, Manifest, load, refusal
 
 (DEFAULTS,) = load((CHART / "values.yaml").read_text())
-FREE_MAPS = {
-    "resources",
-    "metrics.service.annotations",
-    "worker.stepResources.requests",
-    "worker.stepResources.limits",
-    "worker.securityContext.pod",
-    "worker.securityContext.container",
-}
-"""Values that the user replaces as a whole."""
 
 
 @pytest.mark.parametrize(
-    ("values", "named"),
+    ("wrong", "named"),
     [
         ({"watchNamespace": ["a"]}, "watchNamespace"),
         ({"worker": {"img": {}}}, "img"),
@@ -41,57 +35,103 @@ FREE_MAPS = {
         ({"logLevel": "loud"}, "logLevel"),
         ({"resources": {"request": {}}}, "request"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
+        ({"tolerations": [{"keys": "a"}]}, "keys"),
+        ({"affinity": {"podAfinity": {}}}, "podAfinity"),
+        ({"worker": {"securityContext": {"pod": {"runAsNonRot": True}}}}, "runAsNonRot"),
+        ({"worker": {"stepResources": {"limits": {"cpu": ["1"]}}}}, "limits/cpu"),
     ],
     ids=json.dumps,
 )
-def test_a_wrong_value_is_refused_by_its_name(values: Manifest, named: str) -> None:
-    assert named in refusal(values)
+def test_a_wrong_value_is_refused_by_its_name(wrong: Manifest, named: str) -> None:
+    assert named in refusal(wrong)
 
 
-def test_the_schema_knows_every_value_and_no_other() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
+def test_every_key_of_the_schema_says_its_type_and_what_it_is_and_takes_no_misspelt_one() -> None:
+    schema = values.described()
 
-    def known(node: dict[str, Any], prefix: str = "") -> set[str]:
-        found: set[str] = set()
+    def check(node: dict[str, Any], path: str) -> None:
+        node = values.resolved(schema, node)
+        assert "type" in node, f"{path} has no type in values.schema.json"
+        if "properties" in node:
+            assert node["additionalProperties"] is False, f"{path}: a misspelt key of it would be taken"
         for key, child in node.get("properties", {}).items():
-            path = f"{prefix}{key}"
-            inner = set() if path in FREE_MAPS else known(child, f"{path}.")
-            found |= inner or {path}
-        return found
+            assert child.get("description"), f"{path}.{key} has no description in values.schema.json"
+            check(child, f"{path}.{key}")
+        for inner in (node.get("items"), node.get("additionalProperties")):
+            if isinstance(inner, dict):
+                check(inner, f"{path}[]")
 
-    assert known(schema) - {"global"} == leaves(DEFAULTS).keys()
-
-
-def test_every_value_and_its_default_is_in_the_documentation() -> None:
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (ROOT / "docs" / "install.md").read_text().splitlines()
-        if line.startswith("| `") and line.count("|") == 4
-    ]
-    documented = {name.strip("`"): default.strip("`") for name, default, _ in rows}
-    assert documented == {name: spelled(default) for name, default in leaves(DEFAULTS).items()}
+    check(schema, "values")
 
 
-def test_the_templates_read_every_value_and_no_other() -> None:
+def test_a_default_fits_the_schema() -> None:
+    jsonschema.Draft7Validator(values.described()).validate(DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({}, "values.schema.json lacks logLevel"),
+        ({"logLevel": {}, "loglevel": {}}, "values.yaml lacks loglevel"),
+    ],
+)
+def test_a_value_that_is_in_one_file_only_is_named(
+    schema: Manifest, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(monkeypatch, tmp_path, "# How much is logged.\nlogLevel: info\n", {"properties": schema})
+    with pytest.raises(ValueError, match=said):
+        values.values()
+
+
+@pytest.mark.parametrize(
+    "text", ["logLevel: info\n", "logLevel: info  # behind\n", "# above\n\nlogLevel: info\n"]
+)
+def test_a_value_without_a_comment_right_above_it_is_named(
+    text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(monkeypatch, tmp_path, text, {"properties": {"logLevel": {"type": "string"}}})
+    with pytest.raises(ValueError, match="logLevel has no comment right above it"):
+        values.values()
+
+
+def test_the_page_has_a_values_type_default_and_the_whole_comment() -> None:
+    rows = values.page().splitlines()
+    (row,) = [row for row in rows if row.startswith("| `metrics.port` |")]
+    assert row.startswith("| `metrics.port` | integer from 1024 to 65535 | `9090` | ")
+    (row,) = [row for row in rows if row.startswith("| `watchNamespaces` |")]
+    assert "of them, with a ClusterRole. With names: a Role in each of them and no cluster-wide" in row
+
+
+def point_to(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, schema: Manifest) -> None:
+    """Let the reference be made from these two files."""
+    for name, file, content in (
+        ("VALUES", "values.yaml", text),
+        ("SCHEMA", "values.schema.json", json.dumps(schema)),
+    ):
+        (folder / file).write_text(content)
+        monkeypatch.setattr(values, name, folder / file)
+
+
+def test_every_value_is_read_by_a_template() -> None:
+    names = {value.name for value in values.values()}
+    assert {name for name in names if not any(covers(one, name) for one in read())} == set(), (
+        "no template reads these values: a setting that nothing honours is a defect"
+    )
+
+
+def test_every_value_that_a_template_reads_exists() -> None:
+    names = {value.name for value in values.values()}
+    assert {one for one in read() if not any(covers(one, name) for name in names)} == set(), (
+        "values.yaml lacks what the templates read"
+    )
+
+
+def read() -> set[str]:
+    """The values that the templates name, with dots."""
     text = "".join(path.read_text() for path in (CHART / "templates").iterdir())
-    read = set(re.findall(r"\.Values\.([A-Za-z.]+)", text))
-    names = leaves(DEFAULTS).keys()
-    assert all(any(name == one or name.startswith(f"{one}.") for name in names) for one in read)
-    assert all(any(name == one or name.startswith(f"{one}.") for one in read) for name in names)
+    return {found.rstrip(".") for found in re.findall(r"\.Values\.([A-Za-z.]+)", text)}
 
 
-def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, maps that are replaced as a whole kept together."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and value and path not in FREE_MAPS:
-            found |= leaves(value, f"{path}.")
-        else:
-            found[path] = value
-    return found
-
-
-def spelled(default: object) -> str:
-    """A default as the documentation writes it."""
-    return json.dumps(default) if not isinstance(default, str) or not default else default
+def covers(read: str, name: str) -> bool:
+    """Whether a template that reads `read` reads the value `name`."""
+    return name == read or name.startswith(f"{read}.")
