@@ -4,6 +4,7 @@ ROOT := $(CURDIR)
 RUN := .venv/bin/python
 # The tests start many small processes: two test workers suit two cores.
 WORKERS ?= 2
+DOCS_ADDRESS ?= localhost:8000
 # uv does not read pip's settings: it is told where pip looks for PyTorch's CPU build, or else asks PyTorch's index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
 COMPILE := .venv/bin/uv pip compile --quiet pyproject.toml $(TORCH)
@@ -16,7 +17,7 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-model format lint generate check-generated test demo demo-up demo-down lock clean
+.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,12 @@ generate: setup ## Write the CRDs and docs/reference from the code
 check-generated: setup
 	@$(RUN) -m rephrase_operator.api.crd --check
 	@$(RUN) -m scripts.reference --check
+
+docs: setup ## Build the docs site into build/docs/site; a broken link fails
+	@$(RUN) -m scripts.docs_site
+
+docs-serve: setup ## Show the docs site at http://localhost:8000 and follow changes (DOCS_ADDRESS=host:port)
+	@$(RUN) -m scripts.docs_site --serve $(DOCS_ADDRESS)
 
 lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyarrow" for newer versions of these)
 	@$(COMPILE) --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt
