@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rephrase_operator.api import crd
-from rephrase_operator.runtime import metrics as operator_metrics
+from rephrase_operator.runtime import job_metrics
 from rephrase_worker.profiles import GPUS
 from rephrase_worker.profiles import profiles as library
 from rephrase_worker.report import metrics as worker_metrics
@@ -102,8 +102,8 @@ def test_a_new_metric_of_the_worker_is_on_the_page(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_new_metric_of_a_job_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    new = replace(operator_metrics.JOB_METRICS[0], name="rephrase_job_new", help="A new one.")
-    monkeypatch.setattr(operator_metrics, "JOB_METRICS", (*operator_metrics.JOB_METRICS, new))
+    new = replace(job_metrics.JOB_METRICS[0], name="rephrase_job_new", help="A new one.")
+    monkeypatch.setattr(job_metrics, "JOB_METRICS", (*job_metrics.JOB_METRICS, new))
     (row,) = [line for line in metrics.page().splitlines() if line.startswith("| `rephrase_job_new` |")]
     assert row.endswith("| A new one. |")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
 
-from rephrase_operator.runtime import metrics as operator_metrics
+from rephrase_operator.runtime import job_metrics
+from rephrase_operator.runtime.metrics import Metrics
 from rephrase_worker.report import metrics as worker_metrics
 from rephrase_worker.report.progress import ShardProgress
 from rephrase_worker.spec import WORKER_PORT
@@ -42,12 +43,11 @@ def page() -> str:
     """The page's text."""
     worker = CollectorRegistry()
     worker.register(worker_metrics.ProgressCollector(ShardProgress(shard=0, pod_uid="", now=lambda: 0.0)))
-    operator = operator_metrics.Metrics().registry
-    jobs = {metric.name for metric in operator_metrics.JOB_METRICS}
+    operator = Metrics().registry
+    jobs = {metric.name for metric in job_metrics.JOB_METRICS}
     names = [family.name for family in operator.collect()]
     labels = (
-        "\n".join(f"- {code(name)}: {meaning}" for name, meaning in operator_metrics.JOB_LABELS.items())
-        + "\n"
+        "\n".join(f"- {code(name)}: {meaning}" for name, meaning in job_metrics.JOB_LABELS.items()) + "\n"
     )
     return "\n".join(
         [
@@ -57,7 +57,7 @@ def page() -> str:
             table(HEADER, _rows(worker, worker_metrics.WORKER_METRICS)),
             JOBS,
             labels,
-            table(HEADER, _rows(operator, operator_metrics.JOB_METRICS, names=jobs)),
+            table(HEADER, _rows(operator, job_metrics.JOB_METRICS, names=jobs)),
             OPERATOR,
             table(HEADER, _rows(operator, (), names=set(names) - jobs)),
         ]
@@ -66,11 +66,11 @@ def page() -> str:
 
 def _rows(
     registry: CollectorRegistry,
-    declared: Iterable[worker_metrics.WorkerMetric] | Iterable[operator_metrics.JobMetric],
+    declared: Iterable[worker_metrics.WorkerMetric] | Iterable[job_metrics.JobMetric],
     names: set[str] | None = None,
 ) -> Iterable[list[str]]:
     """A row for each family that a scrape would show. Units and labels are where the metric is declared."""
-    entries: Mapping[str, worker_metrics.WorkerMetric | operator_metrics.JobMetric] = {
+    entries: Mapping[str, worker_metrics.WorkerMetric | job_metrics.JobMetric] = {
         metric.name: metric for metric in declared
     }
     for family in registry.collect():

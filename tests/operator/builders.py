@@ -128,6 +128,12 @@ class World:
         )
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """The RephraseJob as the API returns it."""
+        meta = {"namespace": "default", "name": "books", "uid": "uid-1"}
+        return {"metadata": meta, "spec": self.raw, "status": self.status.to_api()}
+
+    @property
     def seen(self) -> Observed:
         return Observed(
             jobs=self.jobs,
@@ -268,6 +274,7 @@ class World:
         shard: int,
         *,
         attempt: int = 1,
+        node: str = "",
         exit_code: int | None = 69,
         reason: Reason | None = Reason.ENGINE_FAILED,
         disrupted: bool = False,
@@ -280,6 +287,7 @@ class World:
             f"shard-{shard}-{attempt}",
             index=shard,
             phase="Failed",
+            node=node,
             exit_code=exit_code,
             ended=self.now,
             disrupted=disrupted,

@@ -31,6 +31,11 @@ def test_a_stray_pod_with_our_label_harms_nobody(index: str) -> None:
     assert view_pod(pod(index=index)).index is None
 
 
+def test_a_pods_node_is_known_once_it_has_one() -> None:
+    assert view_pod(pod()).node == ""
+    assert view_pod(pod() | {"spec": {"nodeName": "gpu-7"}}).node == "gpu-7"
+
+
 def test_a_stray_job_with_our_label_harms_nobody() -> None:
     notes = {ANNOTATION_GPUS: "many"}
     assert view_job({"metadata": META | {"labels": {LABEL_JOB: "books"}, "annotations": notes}}).gpus == 0

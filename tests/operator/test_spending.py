@@ -18,7 +18,7 @@ from rephrase_operator.runtime.metrics import Metrics
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ShardGroup, Statistics
 from tests.operator.builders import World, spec_of
-from tests.operator.test_metrics import KEY, series
+from tests.operator.test_metrics import series
 from tests.operator.test_validity import job_of, refusals
 
 STATISTICS = Statistics(
@@ -163,12 +163,21 @@ def test_the_sum_does_not_depend_on_when_passes_are_made(steps: list[int]) -> No
 
 
 def test_the_metrics_of_a_job() -> None:
-    job = world(cost={"gpuHourPrice": 2.0, "currency": "USD"}).running(0).run().after(hours=1).run()
+    job = (
+        world(cost={"gpuHourPrice": 2.0, "currency": "USD", "maxGpuHours": 5, "maxCost": 10})
+        .running(0)
+        .run()
+        .after(hours=1)
+        .run()
+    )
     metrics = Metrics()
-    metrics.show(KEY, job.status.to_api())
+    metrics.show(job.shown)
     found = series(metrics)
     assert found["rephrase_job_gpu_seconds_total", "books", "default"] == 3600
     assert found["rephrase_job_cost", "USD", "books", "default"] == 2
+    assert found["rephrase_job_gpu_hour_price", "USD", "books", "default"] == 2
+    assert found["rephrase_job_budget_cost", "USD", "books", "default"] == 10
+    assert found["rephrase_job_budget_gpu_seconds", "books", "default"] == 5 * 3600
     assert found["rephrase_job_estimated_gpu_seconds", "books", "default"] == pytest.approx(6715, rel=0.01)
 
 

@@ -42,6 +42,7 @@ from tests.worker.worker_process import fetch
 @pytest.fixture
 def progress() -> ShardProgress:
     progress = ShardProgress(shard=7, pod_uid="uid", now=lambda: 100.0)
+    progress.asks(["faq", "math"])
     progress.finished([sample(tokens=12), sample(error="empty_text: the text is empty")])
     progress.document_finished()
     progress.engine_ready(lambda: 99)
@@ -74,9 +75,13 @@ def test_metrics_have_the_names_and_values_that_are_documented(telemetry: Teleme
         ("rephrase_worker_documents_total",): 1.0,
         ("rephrase_worker_samples_total", "outcome=text", "prompt=faq"): 1.0,
         ("rephrase_worker_samples_total", "outcome=error", "prompt=faq"): 1.0,
+        ("rephrase_worker_samples_total", "outcome=text", "prompt=math"): 0.0,
+        ("rephrase_worker_samples_total", "outcome=error", "prompt=math"): 0.0,
         ("rephrase_worker_prompt_tokens_total",): 100.0,
         ("rephrase_worker_cached_prompt_tokens_total",): 64.0,
         ("rephrase_worker_output_tokens_total",): 99.0,
+        ("rephrase_worker_prompt_output_tokens_total", "prompt=faq"): 12.0,
+        ("rephrase_worker_prompt_output_tokens_total", "prompt=math"): 0.0,
         ("rephrase_worker_requests_in_flight",): 3.0,
         ("rephrase_worker_commits_total",): 1.0,
         ("rephrase_worker_commit_failures_total",): 2.0,

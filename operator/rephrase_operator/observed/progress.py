@@ -29,6 +29,9 @@ FIRST_MINUTE = 60.0
 
 _ALL_COUNTS = ("documents", *COUNTS)
 
+_NOBODY = {"eta": None, "eta_seconds": None, "workers": 0, "pending_workers": 0, "gpus": 0}
+"""What Progress says while there are no workers."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -110,6 +113,8 @@ def live_progress(
         eta=None if seconds is None else duration(seconds),
         eta_seconds=seconds,
         workers=len(running),
+        pending_workers=sum(pod.phase == "Pending" and not pod.deleting for pod in pods),
+        gpus=len(running) * gpus,
     )
 
 
@@ -127,8 +132,7 @@ def idle_progress(before: Progress | None) -> Progress | None:
     """Progress while nothing generates: counts stay, and rates are unset."""
     if before is None:
         return None
-    gone = {"tokens_per_second": None, "tokens_per_second_per_gpu": None, "eta": None, "eta_seconds": None}
-    return before.model_copy(update=gone | {"workers": 0})
+    return before.model_copy(update={"tokens_per_second": None, "tokens_per_second_per_gpu": None} | _NOBODY)
 
 
 def final_progress(
@@ -168,9 +172,7 @@ def final_progress(
             "percent": percent(ratio),
             "tokens_per_second": _rounded(rate),
             "tokens_per_second_per_gpu": _rounded(per_gpu),
-            "eta": None,
-            "eta_seconds": None,
-            "workers": 0,
+            **_NOBODY,
         }
     )
 

@@ -107,6 +107,8 @@ class PodView:
     gone_by: datetime | None = None
     """When its grace period ends, if it was told to stop."""
     ip: str = ""
+    node: str = ""
+    """Name of the node that it was given to; empty while it has none."""
     created: datetime
     started: datetime | None = None
     ended: datetime | None = None
@@ -279,6 +281,7 @@ def view_pod(raw: Raw) -> PodView:
         phase=status.get("phase", "Pending"),
         gone_by=time_of(meta.get("deletionTimestamp")),
         ip=status.get("podIP") or "",
+        node=(raw.get("spec") or {}).get("nodeName") or "",
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         started=time_of(terminated.get("startedAt") or running.get("startedAt")),
         ended=time_of(terminated.get("finishedAt")),

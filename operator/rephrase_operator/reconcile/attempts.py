@@ -9,7 +9,6 @@ comparing the status with the cluster, so it can't be lost between an action and
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from rephrase_operator.api.policies import FailurePolicy
 from rephrase_operator.api.status import (
     ENDED_LIMIT,
     FAILURES_LIMIT,
+    NODES_LIMIT,
     PODS_LIMIT,
     REASONS_LIMIT,
     FinishedShards,
@@ -24,7 +24,7 @@ from rephrase_operator.api.status import (
     ShardAttempts,
     ShardFailure,
 )
-from rephrase_operator.observed import ledger
+from rephrase_operator.observed import ledger, tally
 from rephrase_operator.observed.accounting import explain
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.ledger import Ledger
@@ -67,12 +67,13 @@ def judge(
     abandoned = Intervals.parse(known.abandoned)
     account = Intervals.parse((status.account or FinishedShards()).shards)
     counts, ended = ledger.take(ledger.parse(known.ended), pods, account | abandoned)
-    reasons = Counter(known.reasons)
-    for pod in ended:
-        if pod.counts_as_failure and pod.index is not None:
+    counted = [pod for pod in ended if pod.counts_as_failure]
+    reasons = []
+    for pod in counted:
+        if pod.index is not None:
             failure = _failure(failures.get(pod.index), pod, pod.index, counts[pod.index].attempts)
             failures[pod.index] = failure
-            reasons[failure.reason] += 1
+            reasons.append(failure.reason)
 
     living = {pod.index for pod in pods if pod.live}
     settled = abandoned | Intervals(shard for shard in failed_indexes if shard not in living)
@@ -87,8 +88,11 @@ def judge(
             update={
                 "ended": ledger.render(_open(counts, settled | succeeded), ENDED_LIMIT),
                 "abandoned": str(settled),
-                "failed": known.failed + sum(pod.counts_as_failure for pod in ended),
-                "reasons": dict(reasons.most_common(REASONS_LIMIT)),
+                "failed": known.failed + len(counted),
+                "reasons": tally.add(known.reasons, reasons, total=known.failed, limit=REASONS_LIMIT),
+                "nodes": tally.add(
+                    known.nodes, (pod.node for pod in counted), total=known.failed, limit=NODES_LIMIT
+                ),
             }
         ),
         failures=marked(failures.values(), failed_indexes),

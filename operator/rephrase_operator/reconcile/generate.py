@@ -101,7 +101,7 @@ def _account(draft: Draft, plan: PlanSummary) -> _Workers:
             before=draft.status.progress,
             plan=plan,
             samples_per_document=draft.samples_per_document,
-            gpus=draft.gpus,
+            gpus=_gpus_of_a_worker(draft, child),
             expected=draft.expected,
             account=account,
             complete=succeeded,
@@ -167,18 +167,22 @@ def _collapsed(draft: Draft) -> bool:
 
 def _spend(draft: Draft, workers: _Workers) -> None:
     """Note what the workers have taken, and what the job is expected to take."""
-    held_gpus = workers.child.gpus if workers.child else 0
     spent = spend(
         draft.status.cost,
         workers.pods,
         draft.now,
-        units=max(1, held_gpus or draft.gpus) if draft.gpus else 1,
+        units=max(1, _gpus_of_a_worker(draft, workers.child)),
         every=timedelta(seconds=draft.settings.progress_seconds),
     )
     draft.set(
         cost=priced(spent, draft.spec.cost),
         estimate=estimation.judge(draft.spec, draft.status, gpus=draft.gpus),
     )
+
+
+def _gpus_of_a_worker(draft: Draft, child: JobView | None) -> int:
+    """GPUs that each worker holds, 0 on CPUs. New settings that need another number wait for new pods."""
+    return (child.gpus if child else 0) or draft.gpus if draft.gpus else 0
 
 
 def _over_cost(draft: Draft) -> bool:

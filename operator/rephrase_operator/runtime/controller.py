@@ -252,7 +252,7 @@ class Controller:
             self._known[key] = Known(raw=dict(raw), heard=time.monotonic())
         elif not older(meta["resourceVersion"], known.raw["metadata"]["resourceVersion"]):
             known.raw, known.heard = dict(raw), time.monotonic()
-        self._show(self._known[key].raw)
+        self._metrics.show(self._known[key].raw)
 
     async def _observe(self, key: Key, job: JobObject) -> Observed:
         children: dict[str, JobView] = {view.step: view for mirror in self._jobs for view in mirror.of(key)}
@@ -289,7 +289,3 @@ class Controller:
             known.failures += 1
             delay = FIRST_RETRY_SECONDS * 2 ** min(known.failures - 1, 10)
             self._queue.add(key, min(LAST_RETRY_SECONDS, delay))
-
-    def _show(self, raw: Mapping[str, Any]) -> None:
-        meta = raw["metadata"]
-        self._metrics.show((meta["namespace"], meta["name"]), raw.get("status") or {})

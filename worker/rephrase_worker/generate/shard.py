@@ -130,6 +130,7 @@ def _generate(
     clock: Clock,
 ) -> Manifest:
     check_templates(job.recipe.prompts)
+    progress.asks(prompt.name for prompt in job.recipe.prompts)
     read_plan_of(store, job.recipe)
     shard = read_shard(store, job.shard)
     progress.planned(shard.documents)

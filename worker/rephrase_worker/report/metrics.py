@@ -74,6 +74,14 @@ WORKER_METRICS = (
         read=_plain(lambda now: now.generated_tokens),
     ),
     WorkerMetric(
+        name="rephrase_worker_prompt_output_tokens",
+        kind=CounterMetricFamily,
+        unit="tokens",
+        help="Output tokens of finished samples by prompt.",
+        labels={"prompt": "name of the prompt"},
+        read=lambda now: [((prompt,), tokens) for prompt, tokens in now.output_tokens.items()],
+    ),
+    WorkerMetric(
         name="rephrase_worker_requests_in_flight",
         kind=GaugeMetricFamily,
         unit="requests",
@@ -106,7 +114,7 @@ WORKER_METRICS = (
         kind=GaugeMetricFamily,
         unit="seconds",
         help="Time that each step of the start-up took.",
-        labels={"step": "`import`, `resume` or `engine`"},
+        labels={"step": "`import`, `resume`, `model` or `engine`"},
         read=lambda now: [((step,), seconds) for step, seconds in now.startup_seconds.items()],
     ),
 )

@@ -50,7 +50,8 @@ class Counts:
     documents: int = 0
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
-    output_tokens: int = 0
+    output_tokens: Counter[str] = field(default_factory=Counter)
+    """By prompt."""
     empty: int = 0
     """Texts that are empty or only white space."""
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -62,7 +63,7 @@ class Counts:
         """Count a sample."""
         self.prompt_tokens += sample.prompt_tokens
         self.cached_prompt_tokens += sample.cached_prompt_tokens
-        self.output_tokens += sample.output_tokens
+        self.output_tokens[sample.prompt] += sample.output_tokens
         self.empty += sample.text is not None and is_empty(sample.text)
         self.outcomes[sample.prompt, "text" if sample.error is None else "error"] += 1
         if sample.error is not None:
@@ -99,6 +100,17 @@ class ShardProgress:
         """Set the number of documents that the plan gives the shard; corrected if reading finds another."""
         with self._lock:
             self._documents_planned = documents
+
+    def asks(self, prompts: Iterable[str]) -> None:
+        """Set the names of the shard's prompts. Their counts are shown from the start, as zero.
+
+        A counter that appears with a value loses that value: Prometheus counts from the first value it sees.
+        """
+        with self._lock:
+            for prompt in prompts:
+                self._own.output_tokens[prompt] += 0
+                self._own.outcomes[prompt, "text"] += 0
+                self._own.outcomes[prompt, "error"] += 0
 
     def resumed(self, base: ShardReport) -> None:
         """Set what earlier pods committed. Only the counts of `base` are used."""
@@ -215,7 +227,7 @@ class ShardProgress:
                 errors=dict(errors.most_common(REPORTED_ERROR_CODES)),
                 prompt_tokens=base.prompt_tokens + own.prompt_tokens,
                 cached_prompt_tokens=base.cached_prompt_tokens + own.cached_prompt_tokens,
-                output_tokens=base.output_tokens + own.output_tokens,
+                output_tokens=base.output_tokens + own.output_tokens.total(),
                 tokens_per_second=round(self._rate.per_second(), 2) if self._state == "generating" else 0.0,
                 in_flight=self._in_flight,
                 commits=self._commits,
@@ -235,6 +247,7 @@ class ShardProgress:
                 outcomes=dict(self._own.outcomes),
                 prompt_tokens=self._own.prompt_tokens,
                 cached_prompt_tokens=self._own.cached_prompt_tokens,
+                output_tokens=dict(self._own.output_tokens),
                 generated_tokens=self._engine_tokens(),
                 in_flight=self._in_flight,
                 commits=self._commits,
@@ -252,6 +265,8 @@ class Snapshot:
     outcomes: Mapping[tuple[str, str], int]
     prompt_tokens: int
     cached_prompt_tokens: int
+    output_tokens: Mapping[str, int]
+    """Of finished samples, by prompt."""
     generated_tokens: int
     """Output tokens of all requests, unfinished ones included."""
     in_flight: int

@@ -32,7 +32,10 @@ Kubernetes starts the lowest indexes first, so at most as many shards are open a
 """
 
 REASONS_LIMIT = 32
-"""Most reasons in `status.attempts.reasons`; the most frequent are kept."""
+"""Most reasons in `status.attempts.reasons` beside `other`; the first ones are kept."""
+
+NODES_LIMIT = 32
+"""Most nodes in `status.attempts.nodes` beside `other`; the first ones are kept."""
 
 
 class PlanSummary(Part):
@@ -118,6 +121,8 @@ class Progress(Part):
         default=None, description="Time left at the mean pace of the workers, in seconds."
     )
     workers: int = Field(default=0, description="Workers that are running.")
+    pending_workers: int = Field(default=0, description="Worker pods that don't run yet.")
+    gpus: int = Field(default=0, description="GPUs that the running workers hold; 0 on CPUs.")
 
 
 class ShardFailure(Part):
@@ -181,7 +186,14 @@ class ShardAttempts(Part):
     )
     failed: int = Field(default=0, description="Failed attempts of the whole job; never reset.")
     reasons: dict[str, int] = Field(
-        default_factory=dict, max_length=REASONS_LIMIT, description="The same by reason."
+        default_factory=dict,
+        max_length=REASONS_LIMIT + 1,
+        description=f"The same by reason: the first {REASONS_LIMIT} reasons, and `other`.",
+    )
+    nodes: dict[str, int] = Field(
+        default_factory=dict,
+        max_length=NODES_LIMIT + 1,
+        description=f"The same by node: the first {NODES_LIMIT} nodes, and `other`.",
     )
 
 
