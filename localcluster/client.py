@@ -4,6 +4,7 @@ The official asynchronous client sends the requests and takes care of authentica
 """
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,6 +48,23 @@ class Client:
         settings = client.Configuration()
         await config.load_kube_config(str(path), client_configuration=settings)
         return cls(settings)
+
+    def kubeconfig(self, token: Path) -> Object:
+        """A kubeconfig for the same server, with the token in a file."""
+        known = self._client.configuration
+        cluster = {"server": known.host, "insecure-skip-tls-verify": not known.verify_ssl}
+        if known.ca_cert_data:
+            cluster["certificate-authority-data"] = base64.b64encode(known.ca_cert_data.encode()).decode()
+        elif known.ssl_ca_cert and known.verify_ssl:
+            cluster["certificate-authority"] = known.ssl_ca_cert
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "pod",
+            "clusters": [{"name": "pod", "cluster": cluster}],
+            "users": [{"name": "pod", "user": {"tokenFile": str(token)}}],
+            "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod"}}],
+        }
 
     async def __aenter__(self) -> "Client":
         return self

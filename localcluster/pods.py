@@ -9,7 +9,8 @@ from localcluster.claims import remove
 from localcluster.client import path_of
 from localcluster.clock import stamp
 from localcluster.errors import ApiError, Object
-from localcluster.podspec import CannotStartError, Sources, expand, rewriter, unsupported
+from localcluster.podspec import KUBECONFIG, TOKENS, CannotStartError, Sources, expand, rewriter, unsupported
+from localcluster.probes import probe
 from localcluster.processes import kill_group
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Container:
     def __init__(self, pod: "Pod", spec: Object) -> None:
         self.pod, self.spec, self.name = pod, spec, spec["name"]
         self.state: Object = {"waiting": {"reason": "ContainerCreating"}}
+        self.last: Object = {}
+        """The state in which it ended before its last restart."""
+        self.restarts = 0
+        self.ready = "readinessProbe" not in spec
         self.process: asyncio.subprocess.Process | None = None
         self.directory = pod.directory / "containers" / self.name
         self.log = self.directory / "log"
@@ -43,18 +48,19 @@ class Container:
 
     def status(self) -> Object:
         """An entry of containerStatuses."""
-        identity = {"name": self.name, "image": self.spec.get("image", ""), "imageID": "", "restartCount": 0}
+        identity = {"name": self.name, "image": self.spec.get("image", ""), "imageID": ""}
         identity["containerID"] = f"process://{self.process.pid}" if self.process else ""
         return {
             **identity,
-            "ready": "running" in self.state,
+            "restartCount": self.restarts,
+            "ready": "running" in self.state and self.ready,
             "started": "running" in self.state,
             "state": self.state,
-            "lastState": {},
+            "lastState": self.last,
         }
 
     async def run(self) -> None:
-        """Once: what cannot start waits, what has ended stays ended."""
+        """What cannot start waits. What has ended stays ended, unless the pod restarts it always."""
         while not self.pod.stopping.is_set():
             try:
                 command = await self._prepare()
@@ -62,7 +68,10 @@ class Container:
                 await self.wait(failure)
             else:
                 await self._execute(command)
-                break
+                if not self.pod.restarts_always or self.pod.stopping.is_set():
+                    break
+                self.last, self.restarts = self.state, self.restarts + 1
+                await self.wait(CannotStartError("CrashLoopBackOff", f"restarting container {self.name}"))
         if "terminated" not in self.state:
             self.state = terminated(
                 137, "ContainerStatusUnknown", "the pod was deleted before it started", stamp()
@@ -82,13 +91,16 @@ class Container:
                 "ErrImagePull", "the process kubelet pulls no images: the container needs a command"
             )
         mounts = {self.spec["terminationMessagePath"]: self._message}
+        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary)}
         for mount in self.spec.get("volumeMounts", ()):
-            mounts[mount["mountPath"]] = self.pod.volumes[mount["name"]] / mount.get("subPath", "")
+            folder = self.pod.volumes[mount["name"]] / mount.get("subPath", "")
+            mounts[mount["mountPath"]] = folder
+            if mount["mountPath"] == TOKENS:
+                own["KUBECONFIG"] = str(folder / KUBECONFIG)
         rewrite = rewriter(mounts)
         env = await Sources(self.pod.kubelet.client, self.pod.object).environment(self.spec)
         # Caches (XDG, Hugging Face, vLLM, Triton, Torch) are below HOME or TMPDIR unless a variable says
         # otherwise, and no variable of the kubelet gets here.
-        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary)}
         own["HOSTNAME"] = self.pod.object["metadata"]["name"]
         self._env = own | {key: rewrite(env[key]) for key in env}
         self._cwd = Path(rewrite(self.spec.get("workingDir", str(self._home))))
@@ -108,12 +120,32 @@ class Container:
         if self.pod.stopping.is_set():  # deleted while it started
             process.terminate()
         await self.pod.report()
+        probes = self._probes()
         code = await self._processes.wait(process)
+        for task in probes:
+            task.cancel()
         text = self._message.read_bytes()[:MAX_MESSAGE]
         if not text and code and self.spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             text = b"".join(self.log.read_bytes().splitlines(keepends=True)[-80:])[-2048:]
         reason = "Error" if code else "Completed"
         self.state = terminated(code, reason, text.decode(errors="replace"), begun)
+
+    def _probes(self) -> list[asyncio.Task[None]]:
+        self.ready = "readinessProbe" not in self.spec
+        tell = {"readinessProbe": self._be_ready, "livenessProbe": self._be_alive}
+        return [
+            asyncio.create_task(probe(self.spec[kind], self.spec, self.pod.address, heard))
+            for kind, heard in tell.items()
+            if self.spec.get(kind)
+        ]
+
+    async def _be_ready(self, passed: bool) -> None:
+        self.ready = passed
+        await self.pod.report()
+
+    async def _be_alive(self, passed: bool) -> None:
+        if not passed:
+            await self.terminate(self.pod.object["spec"].get("terminationGracePeriodSeconds", 30))
 
     async def terminate(self, grace: float) -> None:
         """SIGTERM for the main process, SIGKILL for the group when the grace period is over."""
@@ -139,6 +171,7 @@ class Pod:
         """Where the volumes are, by name."""
         self.containers = [Container(self, spec) for spec in obj["spec"]["containers"]]
         self.stopping = asyncio.Event()
+        self.restarts_always = obj["spec"].get("restartPolicy") == "Always"
         self._begun = stamp()
         self._reported: Object = {}
         self._lock = asyncio.Lock()
@@ -197,9 +230,11 @@ class Pod:
                 await sources.volume(volume, root)
 
     def _status(self) -> Object:
-        ready = all("running" in container.state for container in self.containers)
+        statuses = [container.status() for container in self.containers]
+        ready = all(status["ready"] for status in statuses)
         codes = [container.state.get("terminated", {}).get("exitCode") for container in self.containers]
-        phase = "Pending" if any("waiting" in container.state for container in self.containers) else "Running"
+        waits = any("waiting" in one.state and not one.restarts for one in self.containers)
+        phase = "Pending" if waits else "Running"
         if None not in codes:
             phase = "Failed" if any(codes) else "Succeeded"
         conditions = {one["type"]: one for one in self.object["status"].get("conditions", ())}
@@ -212,7 +247,6 @@ class Pod:
             if conditions.get(kind, {}).get("status") != str(true):
                 conditions[kind] = {"type": kind, "status": str(true), "lastTransitionTime": stamp()}
         addresses = {"podIP": self.address, "podIPs": [{"ip": self.address}], "hostIP": "127.0.0.1"}
-        statuses = [container.status() for container in self.containers]
         times = {"startTime": self._begun}
         return {
             "phase": phase,

@@ -6,6 +6,7 @@ terminationMessagePath.
 """
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,12 @@ from typing import Any
 
 from localcluster.client import Client
 from localcluster.errors import ApiError, Object
+
+KUBECONFIG = "kubeconfig"
+"""File beside a projected token: without a mount namespace nothing lies where in-cluster clients look."""
+
+TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where in-cluster clients look."""
 
 
 class CannotStartError(Exception):
@@ -35,23 +42,31 @@ def field(pod: Object, path: str) -> str:
     return value
 
 
-VOLUMES = ("emptyDir", "configMap", "secret", "persistentVolumeClaim")
-_CONTAINER = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "envFrom")
+VOLUMES = ("emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected")
+_PROJECTED = ("serviceAccountToken", "configMap", "downwardAPI")
+_CONTAINER = ("startupProbe", "lifecycle", "envFrom")
+_PROBES = ("readinessProbe", "livenessProbe")
 
 
 def unsupported(spec: Object) -> str:
     """What a pod's spec asks for that a process kubelet can't do; empty when it can."""
-    if spec.get("restartPolicy") != "Never":
-        return "the process kubelet restarts no containers: use restartPolicy Never"
+    if spec.get("restartPolicy") == "OnFailure":
+        return "the process kubelet has no restartPolicy OnFailure: use Never or Always"
     if spec.get("initContainers"):
         return "the process kubelet has no initContainers: do their work in the container"
     for container in spec["containers"]:
         for key in _CONTAINER:
             if container.get(key):
                 return f"the process kubelet has no {key}: leave it out of container {container['name']}"
+        for key in _PROBES:
+            if container.get(key) and "httpGet" not in container[key]:
+                return f"the process kubelet's {key} is httpGet only, unlike that of {container['name']}"
     for volume in spec.get("volumes") or ():
         if kinds := volume.keys() - {"name", *VOLUMES}:
             return f"the process kubelet has no {min(kinds)} volumes: use {', '.join(VOLUMES)}"
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            if kinds := source.keys() - {*_PROJECTED}:
+                return f"the process kubelet projects no {min(kinds)}: use {', '.join(_PROJECTED)}"
     return ""
 
 
@@ -114,7 +129,37 @@ class Sources:
         for kind, plural in (("configMap", "configmaps"), ("secret", "secrets")):
             if kind in volume:
                 files = await self._files(plural, volume[kind])
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            files |= await self._projected(source, root)
         _write(root, files)
+
+    async def _projected(self, source: Object, root: Path) -> dict[str, bytes]:
+        if "configMap" in source:
+            return await self._files("configmaps", source["configMap"])
+        if "downwardAPI" in source:
+            items = source["downwardAPI"].get("items") or ()
+            return {item["path"]: field(self._pod, item["fieldRef"]["fieldPath"]).encode() for item in items}
+        path = source["serviceAccountToken"]["path"]
+        token = await self._token(source["serviceAccountToken"])
+        return {path: token.encode(), KUBECONFIG: json.dumps(self._client.kubeconfig(root / path)).encode()}
+
+    async def _token(self, wanted: Object) -> str:
+        """A token of the pod's service account, which ends with the pod."""
+        meta, account = self._pod["metadata"], self._pod["spec"].get("serviceAccountName") or "default"
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+        spec = {"expirationSeconds": wanted.get("expirationSeconds", 3600), "boundObjectRef": bound}
+        if wanted.get("audience"):
+            spec["audiences"] = [wanted["audience"]]
+        kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        where = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
+        try:
+            answer = await self._client.request("POST", where, kind)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            raise CannotStartError("ContainerCreating", f'serviceaccount "{account}" not found') from error
+        token: str = answer["status"]["token"]
+        return token
 
     async def _files(self, plural: str, spec: Object) -> dict[str, bytes]:
         data = await self._data(plural, spec.get("name") or spec["secretName"], spec.get("optional", False))

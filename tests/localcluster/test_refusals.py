@@ -41,23 +41,25 @@ def job(inner: Object | None = None, **spec: Any) -> Object:
 
 
 PROBE = {"httpGet": {"port": 80}}
+TCP = {"tcpSocket": {"port": 80}}
+SECRET = {"secret": {"name": "s"}}
 
 
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        (PODS, pod({"readinessProbe": PROBE}), "has no readinessProbe"),
-        (PODS, pod({"livenessProbe": PROBE}), "has no livenessProbe"),
+        (PODS, pod({"readinessProbe": TCP}), "readinessProbe is httpGet only"),
+        (PODS, pod({"livenessProbe": TCP}), "livenessProbe is httpGet only"),
         (PODS, pod({"startupProbe": PROBE}), "has no startupProbe"),
         (PODS, pod({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}), "has no lifecycle"),
         (PODS, pod({"envFrom": [{"configMapRef": {"name": "c"}}]}), "has no envFrom"),
         (PODS, pod(initContainers=[{"name": "i", "image": "none"}]), "has no initContainers"),
-        (PODS, pod(restartPolicy="Always"), "use restartPolicy Never"),
+        (PODS, pod(restartPolicy="OnFailure"), "no restartPolicy OnFailure"),
         (PODS, pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "has no hostPath volumes"),
-        (PODS, pod(volumes=[{"name": "v", "projected": {"sources": []}}]), "has no projected volumes"),
+        (PODS, pod(volumes=[{"name": "v", "projected": {"sources": [SECRET]}}]), "projects no secret"),
         (PODS, pod(volumes=[{"name": "v", "downwardAPI": {"items": []}}]), "has no downwardAPI volumes"),
-        (JOBS, job({"container": {"livenessProbe": PROBE}}), "has no livenessProbe"),
-        (JOBS, job({"restartPolicy": "OnFailure"}), "use restartPolicy Never"),
+        (JOBS, job({"container": {"livenessProbe": TCP}}), "livenessProbe is httpGet only"),
+        (JOBS, job({"restartPolicy": "OnFailure"}), "no restartPolicy OnFailure"),
         (JOBS, job(ttlSecondsAfterFinished=0), "has no ttlSecondsAfterFinished"),
         (JOBS, job(activeDeadlineSeconds=5), "has no activeDeadlineSeconds"),
         (JOBS, job(managedBy="example.dev/other"), "has no managedBy"),
