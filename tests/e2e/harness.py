@@ -59,7 +59,7 @@ class Stage:
     def __post_init__(self) -> None:
         if not self.home:
             self.home, self.watched = self.namespace, (self.namespace,)
-        self.operator = Operator(self)
+        self.operator = Operator(self, self.port)
 
     def kubectl(
         self, *words: str, stdin: str | None = None, check: bool = True
@@ -83,6 +83,28 @@ class Stage:
                 shown = self.kubectl("describe", "rj,jobs,pods", check=False).stdout[-6000:]
                 error.add_note("\n".join([shown, "operator.log:", *log]))
                 raise
+
+    def watch(self, reference: str) -> Iterator[dict[str, Any]]:
+        """An object now and after every change, as kubectl get --watch shows it."""
+        words = ("-n", self.namespace, "get", reference, "--watch", "-o", "json")
+        watching = subprocess.Popen(self.cluster.command(*words), stdout=subprocess.PIPE, text=True)
+        killer = threading.Timer(SECONDS, watching.kill)
+        killer.start()
+        try:
+            assert watching.stdout is not None
+            lines: list[str] = []
+            for line in watching.stdout:
+                lines.append(line)
+                if line.rstrip() == "}":
+                    yield json.loads("".join(lines))
+                    lines = []
+            pytest.fail(f"{reference} was watched for {SECONDS} s: {self.get(reference)}")
+        finally:
+            killer.cancel()
+            watching.kill()
+            watching.wait()
+            if watching.stdout is not None:
+                watching.stdout.close()
 
     def claim_folder(self, name: str) -> Path:
         """Where the process kubelet keeps the files of a PersistentVolumeClaim."""
@@ -233,26 +255,8 @@ class Job:
             return said
 
     def watch(self) -> Iterator[dict[str, Any]]:
-        """The object now and after every change, as kubectl get --watch shows it."""
-        words = ("-n", self.stage.namespace, "get", self.reference, "--watch", "-o", "json")
-        watching = subprocess.Popen(self.stage.cluster.command(*words), stdout=subprocess.PIPE, text=True)
-        killer = threading.Timer(SECONDS, watching.kill)
-        killer.start()
-        try:
-            assert watching.stdout is not None
-            lines: list[str] = []
-            for line in watching.stdout:
-                lines.append(line)
-                if line.rstrip() == "}":
-                    yield json.loads("".join(lines))
-                    lines = []
-            pytest.fail(f"{self.name} was watched for {SECONDS} s: {self.status()}")
-        finally:
-            killer.cancel()
-            watching.kill()
-            watching.wait()
-            if watching.stdout is not None:
-                watching.stdout.close()
+        """The object now and after every change."""
+        return self.stage.watch(self.reference)
 
     def wait_until(self, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first status for which this is true."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class Operator:
     """
 
     stage: Stage
+    port: int
+    """Of /metrics and /healthz."""
+    name: str = "operator"
+    """Of its pod."""
     process: subprocess.Popen[bytes] | None = None
     wanted: bool = False
 
@@ -38,15 +43,16 @@ class Operator:
         """SIGKILL: no chance to say goodbye."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """SIGTERM, as the kubelet does."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> int | None:
+        """SIGTERM, as the kubelet does. Returns the exit status; None if it did not run."""
+        return self._end(signal.SIGTERM)
 
-    def _end(self, with_signal: signal.Signals) -> None:
+    def _end(self, with_signal: signal.Signals) -> int | None:
         self.wanted = False
-        if self.process is not None:
-            self.process.send_signal(with_signal)
-            self.process.wait(30)
+        if self.process is None or self.process.poll() is not None:
+            return None
+        self.process.send_signal(with_signal)
+        return self.process.wait(30)
 
     def _keep(self) -> None:
         kept = self.process
@@ -60,12 +66,13 @@ class Operator:
     def _spawn(self) -> None:
         flags = [f"--namespace={name}" for name in self.stage.watched]
         flags += ["--accelerator-resource=", "--allow-local-paths"]
-        flags += [f"--metrics-port={self.stage.port}", "--lease-seconds=5", "--progress-seconds=0.5"]
+        flags += [f"--metrics-port={self.port}", "--lease-seconds=5", "--progress-seconds=0.5"]
         environment = os.environ | {
             "KUBECONFIG": str(self.stage.operator_config),
             "POD_NAMESPACE": self.stage.home,
+            "POD_NAME": self.name,
         }
-        with (self.stage.directory / "operator.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rephrase_operator.cli", "run", *flags],
                 env=environment,
@@ -74,9 +81,22 @@ class Operator:
                 stderr=log,
             )
 
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.stage.directory / f"{self.name}.log"
+
+    def healthy(self) -> bool:
+        """Whether its pod would be Ready."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10):
+                return True
+        except OSError:  # It does not listen yet, or says that it is not.
+            return False
+
     def metrics(self) -> dict[str, float]:
         """Every series of /metrics."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.stage.port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         return {
             name: float(value)

@@ -70,25 +70,6 @@ def test_deleting_a_job_removes_every_child(stage: Stage, make_job: MakeJob, ope
     job.wait_children_gone()
 
 
-def test_a_killed_operator_finds_its_jobs_again(stage: Stage, make_job: MakeJob) -> None:
-    job = make_job(documents=60, per_shard=30, token_seconds=SLOW).apply()
-    job.wait_workers()
-    stage.operator.kill()
-    before = job.status()
-    stage.operator.start()
-    stage.wait(job.reference, "condition=Complete")
-    job.check_account(60)
-    after = job.status()
-    assert after["startTime"] == before["startTime"]
-    assert after["progress"]["documents"] == 60
-    reasons = [
-        event["reason"]
-        for event in stage.get("events")["items"]
-        if event["involvedObject"]["name"] == job.name
-    ]
-    assert sorted(reasons) == sorted({"Planning", "Planned", "Running", "Finalizing", "Succeeded"})
-
-
 def test_a_killed_worker_costs_at_most_what_was_not_committed(stage: Stage, make_job: MakeJob) -> None:
     job = make_job(documents=40, per_shard=40, token_seconds=SLOW).apply()
     job.kill_worker()

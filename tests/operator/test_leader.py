@@ -97,6 +97,48 @@ async def test_when_the_work_ends_the_lease_is_given_up() -> None:
     assert "holderIdentity" not in connection.objects[PATH]["spec"]
 
 
+async def test_a_leader_that_is_asked_to_end_stops_its_work_before_it_gives_the_lease_up() -> None:
+    connection: Any = FakeKube()
+    held: list[bool] = []
+    started = asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            held.append("holderIdentity" in connection.objects[PATH]["spec"])
+
+    leading = asyncio.create_task(lead(candidate(connection), work))
+    await started.wait()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert held == [True]
+    assert "holderIdentity" not in connection.objects[PATH]["spec"]
+
+
+async def test_a_candidate_that_ends_while_it_is_given_the_lease_gives_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection: Any = FakeKube()
+    ask, written = connection.request, asyncio.Event()
+
+    async def slow_answer(method: str, *args: Any, **named: Any) -> Any:
+        answer = await ask(method, *args, **named)
+        if method == "POST":
+            written.set()
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(connection, "request", slow_answer)
+    waiting = asyncio.create_task(lead(candidate(connection), asyncio.Event().wait))  # type: ignore[arg-type]
+    await written.wait()
+    assert "holderIdentity" in connection.objects[PATH]["spec"]
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert "holderIdentity" not in connection.objects[PATH]["spec"]
+
+
 async def test_a_lost_lease_ends_the_work() -> None:
     connection: Any = FakeKube()
     stopped = asyncio.Event()

@@ -145,12 +145,12 @@ class Lease:
 
 
 async def lead(lease: Lease, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Wait for the Lease, then work while it is renewed. Raises LeadershipLostError when it is lost."""
+    """Wait for the Lease, then work while it is renewed. Raises LeadershipLostError when it is lost.
+
+    When it is cancelled, it stops the work and then gives the Lease up.
+    """
     log.info("waiting for the Lease as %s", lease.identity)
-    while not await lease.hold():
-        # Not longer than until it expires: a silent leader is to be followed soon.
-        look = lease.seconds / ROUNDS
-        await asyncio.sleep(min(look, max(lease.expires_in(), 0.0) or look))
+    await _win(lease)
     log.info("leading as %s", lease.identity)
     working, renewing = asyncio.create_task(work()), asyncio.create_task(_renew(lease))
     try:
@@ -166,6 +166,21 @@ async def lead(lease: Lease, work: Callable[[], Coroutine[Any, Any, None]]) -> N
         await asyncio.gather(working, renewing, return_exceptions=True)
         if not lost:
             await lease.release()
+
+
+async def _win(lease: Lease) -> None:
+    """Wait until the Lease is this process's."""
+    look = lease.seconds / ROUNDS
+    try:
+        while True:
+            if await lease.hold():
+                return
+            # Not longer than until it expires: a silent leader is to be followed soon.
+            await asyncio.sleep(min(look, max(lease.expires_in(), 0.0) or look))
+    except asyncio.CancelledError:
+        # The API server may have given it the Lease in an answer that it has not waited for.
+        await lease.release()
+        raise
 
 
 def _lost(lease: Lease) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -24,6 +26,9 @@ CRD_RETRY_SECONDS = 2.0
 
 async def serve(settings: Settings) -> None:
     """Run the operator until a signal. Raises LeadershipLostError when another one may have taken over."""
+    stop = asyncio.Event()
+    take_signals = partial(_take_signals, stop)
+    take_signals()
     async with await Kube.connect() as connection:
         metrics = Metrics()
         controller = Controller(connection, settings, metrics)
@@ -36,25 +41,26 @@ async def serve(settings: Settings) -> None:
         troubles = (lambda: lease.trouble, controller.trouble)
         runner = await _listen(settings.metrics_port, troubles, metrics)
         try:
-            await lead(lease, lambda: _work(connection, controller, settings))
+            await _first_of(
+                stop.wait(), lead(lease, lambda: _work(connection, controller, settings, take_signals))
+            )
         finally:
             await runner.cleanup()
 
 
-async def _work(connection: Kube, controller: Controller, settings: Settings) -> None:
-    await _wait_for_crd(connection, settings)
-    controller.start_watching()
-    stop = asyncio.Event()
+def _take_signals(stop: asyncio.Event) -> None:
+    """Set an event when this process is asked to end.
 
-    def take_signals() -> None:
-        # From kopf, which would wait in vain for tasks that are not its own before it ends.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    Also while it only waits for the Lease or the CRD: it may be the first process of its container, and the
+    kernel ignores a SIGTERM to that one as long as the process has no handler for it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
-    stopping = asyncio.create_task(stop.wait())
-    working = asyncio.create_task(controller.run())
-    watching = asyncio.create_task(handlers.watch(controller, settings, take_signals))
-    tasks = (stopping, working, watching)
+
+async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run these at once until one of them ends, and end the others. Raises what the one that ended raised."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -64,6 +70,15 @@ async def _work(connection: Kube, controller: Controller, settings: Settings) ->
         for task in tasks:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def _work(
+    connection: Kube, controller: Controller, settings: Settings, take_signals: Callable[[], None]
+) -> None:
+    await _wait_for_crd(connection, settings)
+    controller.start_watching()
+    # kopf takes the signals, and would wait in vain for tasks that are not its own before it ends.
+    await _first_of(controller.run(), handlers.watch(controller, settings, take_signals))
 
 
 async def _wait_for_crd(connection: Kube, settings: Settings) -> None:
