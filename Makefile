@@ -51,13 +51,15 @@ lint: setup ## Check format, style, types and the direction of imports
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports --no-logo
 
-generate: setup ## Write the CRDs and docs/reference from the code
+generate: setup ## Write the CRDs, docs/reference and the dashboards from the code
 	@$(RUN) -m rephrase_operator.api.crd --write
 	@$(RUN) -m scripts.reference --write
+	@$(RUN) -m dashboards --write
 
 check-generated: setup
 	@$(RUN) -m rephrase_operator.api.crd --check
 	@$(RUN) -m scripts.reference --check
+	@$(RUN) -m dashboards --check
 
 docs: setup ## Build the docs site into build/docs/site; a broken link fails
 	@$(RUN) -m scripts.docs_site

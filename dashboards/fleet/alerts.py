@@ -1,0 +1,53 @@
+"""The alerts of the chart's rules."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.table import Panel
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
+
+from dashboards.fleet.jobs import JOB_LINK
+from dashboards.style import HEIGHT, ORANGE, RED, columns, listing, mapped, prop
+
+TITLES = {
+    "alertname": "Alert",
+    "namespace": "Namespace",
+    "job": "Job",
+    "alertstate": "State",
+    "severity": "Severity",
+}
+"""Labels of an alert in the order of the columns."""
+
+ALERTS = 'ALERTS{alertname=~"Rephrase.+"}'
+
+
+def panel(width: int) -> Panel:
+    """Build it."""
+    severity = mapped({"critical": ("critical", RED), "warning": ("warning", ORANGE)})
+    state = mapped({"firing": ("firing", RED), "pending": ("pending", ORANGE)})
+    colored = prop("custom.cellOptions", {"type": "color-text"})
+    return (
+        listing(
+            "Alerts",
+            "Alerts that fire, or will fire if their condition holds on. docs/runbook.md has a section for "
+            "each. Empty where the chart's rules are not installed.",
+            [columns(f"max by ({', '.join(TITLES)}) ({ALERTS})", "A")],
+            width=width,
+            height=HEIGHT,
+        )
+        .transformations(
+            [
+                DataTransformerConfig(
+                    id_val="organize",
+                    options={
+                        "excludeByName": {"Time": True, "Value": True, "Value #A": True},
+                        "indexByName": {name: index for index, name in enumerate(TITLES)},
+                        "renameByName": TITLES,
+                    },
+                )
+            ]
+        )
+        .override_by_name("Severity", [prop("mappings", [severity]), colored])
+        .override_by_name("State", [prop("mappings", [state]), colored])
+        .override_by_name("Job", [prop("links", [{"title": "Open the job's dashboard", "url": JOB_LINK}])])
+        .no_value("none")
+    )
