@@ -86,21 +86,28 @@ async def until_signalled(options: argparse.Namespace) -> None:
         return
 
 
-def main() -> None:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    whole = argparse.ArgumentParser(
         prog="localcluster", description="A laptop-size Kubernetes: a test double."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = whole.add_subparsers(dest="command", required=True)
     both = argparse.ArgumentParser(add_help=False)
     both.add_argument("--dir", type=Path, required=True, help="where pods and the kubeconfig go")
     both.add_argument("--node", default="local", help="name of the node")
-    whole = commands.add_parser("up", parents=[both], help="run everything until SIGINT or SIGTERM")
-    whole.add_argument("--port", type=int, default=0, help="of the API server; 0 takes a free one")
-    whole.add_argument("--backoff", type=float, default=10.0, help="first pause before a retry, in seconds")
+    everything = commands.add_parser("up", parents=[both], help="run everything until SIGINT or SIGTERM")
+    everything.add_argument("--port", type=int, default=0, help="of the API server; 0 takes a free one")
+    everything.add_argument(
+        "--backoff", type=float, default=10.0, help="first pause before a retry, in seconds"
+    )
     alone = commands.add_parser("kubelet", parents=[both], help="run only a node, for another API server")
     alone.add_argument("--kubeconfig", type=Path, required=True)
-    options = parser.parse_args()
+    return whole
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    options = parser().parse_args()
     options.dir = options.dir.absolute()
     options.dir.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=os.environ.get("LOCALCLUSTER_LOG", "WARNING"))

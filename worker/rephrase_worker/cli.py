@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str] | None = None) -> ExitCode:
     """Run one command and return its exit code. Only for the main thread."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -92,9 +92,10 @@ def run(argv: Sequence[str] | None = None) -> ExitCode:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="rephrase-worker", description="Rephrase a dataset, one shard at a time.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The command line with every command."""
+    whole = _Parser(prog="rephrase-worker", description="Rephrase a dataset, one shard at a time.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, about: str, run: Command, empty_report: Report) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     mix = add("mix", "Mix one shard of outputs and original data.", _mix, MixReport())
     for command in (generate, mix):
         command.add_argument("--shard", type=int, metavar="N", help="default: $JOB_COMPLETION_INDEX")
-    return parser
+    return whole
 
 
 class _Parser(argparse.ArgumentParser):
