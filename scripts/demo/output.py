@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -20,6 +19,7 @@ from rephrase_worker.plan import ShardPlan
 from rephrase_worker.quality.report import QualityReport
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Recipe
+from scripts.demo.shell import console
 
 Row = dict[str, Any]
 
@@ -28,8 +28,6 @@ MANY_CHARACTERS = 4000
 
 OPENING_CHARACTERS = 18
 """An opening is cut to this length, so that its table fits on 80 columns."""
-
-console = Console(highlight=False)
 
 
 def show(output: Path) -> None:

@@ -7,12 +7,42 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-DOCUMENTS = Path(__file__).resolve().parent.parent / "examples" / "documents.jsonl"
+from scripts.demo.shell import ROOT, DemoError
+
+DOCUMENTS = ROOT / "examples" / "documents.jsonl"
+USUAL = 8
+"""Documents of a run that asks for no number."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants to be rephrased."""
+
+    count: int | None
+    """Number of documents."""
+    path: Path | None
+    """A file or folder of the user's own."""
+
+
+def wish(environment: Mapping[str, str]) -> Wish:
+    """Read DOCS and INPUT. Raises DemoError if they can't be meant."""
+    count, path = environment.get("DOCS"), environment.get("INPUT")
+    if count is not None and not (count.isdigit() and int(count) > 0):
+        raise DemoError(f"DOCS={count}: give the number of documents, such as DOCS=2")
+    if path is None and count and int(count) > available():
+        raise DemoError(
+            f"DOCS={count}: the demo has {available()} documents; bring your own with INPUT=my.parquet"
+        )
+    if path is not None and not Path(path).exists():
+        raise DemoError(f"INPUT={path}: there is no such file or folder")
+    return Wish(int(count) if count else None, Path(path).resolve() if path else None)
 
 
 def available() -> int:

@@ -1,4 +1,4 @@
-"""The demo's documents and what it prints; `make demo` itself runs real vLLM for minutes."""
+"""What the demo prints at its end; `make demo` itself runs real vLLM for minutes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 from rich.console import Console
 
 from rephrase_worker.manifests import PromptTotals
-from rephrase_worker.planner.listing import list_source
 from rephrase_worker.quality.measure import Measure, Measured
 from rephrase_worker.quality.report import report as quality_report
 from rephrase_worker.spec import Prompt
-from scripts import demo, demo_input, demo_output
+from scripts.demo import output
 from tests.worker.builders import make_recipe
 
 
@@ -31,29 +30,8 @@ def sample(name: str, text: str | None, *, finish_reason: str = "stop") -> dict[
 
 def shown(monkeypatch: pytest.MonkeyPatch, width: int) -> Console:
     console = Console(width=width, record=True, highlight=False)
-    monkeypatch.setattr(demo_output, "console", console)
+    monkeypatch.setattr(output, "console", console)
     return console
-
-
-@pytest.mark.parametrize("documents", [1, 2, 3, 8, demo_input.available()])
-def test_every_document_is_in_exactly_one_file(tmp_path: Path, documents: int) -> None:
-    demo_input.write(tmp_path / "input", documents)
-    listing = list_source(make_recipe(tmp_path / "input", tmp_path / "out"), None)
-    assert sum(file.documents for file in listing.files) == documents
-
-
-def test_documents_and_outputs_fit_the_context_of_the_demo() -> None:
-    documents = [json.loads(line) for line in demo_input.DOCUMENTS.read_text().splitlines()]
-    assert len({document["id"] for document in documents}) == len(documents)
-    # A word of English is about one and a half tokens; the context also holds an instruction of a hundred.
-    assert max(len(document["text"].split()) for document in documents) * 1.5 < 1024 - 256 - 100
-
-
-def test_more_documents_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCS", str(demo_input.available() + 1))
-    monkeypatch.delenv("INPUT", raising=False)
-    with pytest.raises(demo.DemoError, match=f"has {demo_input.available()} documents.*INPUT="):
-        demo.prepare()
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -61,7 +39,7 @@ def test_a_sample_is_shown_whole_beside_its_document(monkeypatch: pytest.MonkeyP
     console = shown(monkeypatch, width)
     words = [f"word{number}" for number in range(300)]
     row = sample("tides", " ".join(words))
-    demo_output.show_samples({"faq": [row]}, {("a.parquet", 5): "[bold]The document.[/]"})
+    output.show_samples({"faq": [row]}, {("a.parquet", 5): "[bold]The document.[/]"})
     text = console.export_text()
     assert all(word in text for word in words)
     assert "[bold]The document.[/]" in text
@@ -71,11 +49,11 @@ def test_a_sample_is_shown_whole_beside_its_document(monkeypatch: pytest.MonkeyP
 
 def test_a_complete_sample_of_another_document_is_preferred() -> None:
     cut, complete = sample("a", "cut off", finish_reason="length"), sample("b", "all of it")
-    assert demo_output.typical([cut, complete], set()) == complete
+    assert output.typical([cut, complete], set()) == complete
     other = sample("c", "and more of it")
-    assert demo_output.typical([complete, other], {"b"}) == other
-    assert demo_output.typical([cut], set()) == cut
-    assert demo_output.typical([sample("d", None), sample("e", "  ")], set()) is None
+    assert output.typical([complete, other], {"b"}) == other
+    assert output.typical([cut], set()) == cut
+    assert output.typical([sample("d", None), sample("e", "  ")], set()) is None
 
 
 def test_what_the_texts_are_like_fits_on_80_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,7 +65,7 @@ def test_what_the_texts_are_like_fits_on_80_columns(monkeypatch: pytest.MonkeyPa
     (tmp_path / "_rephrase").mkdir()
     written = quality_report(recipe, counts, shards=1, uncounted_shards=0).to_json()
     (tmp_path / "_rephrase" / "quality.json").write_text(written)
-    demo_output.show_texts(tmp_path)
+    output.show_texts(tmp_path)
     text = console.export_text()
     (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == [prompt.name]]
     assert row[:4] == [prompt.name, "table-and-question", "0%", "[bold]This"]
@@ -98,7 +76,7 @@ def test_the_estimate_stands_beside_what_the_job_took(monkeypatch: pytest.Monkey
     console = shown(monkeypatch, 80)
     tokens = {"low": 900.4, "expected": 1000, "high": 1200}
     estimate = {"documents": tokens, "promptTokens": tokens, "outputTokens": tokens}
-    demo_output.show_estimate({"estimate": estimate, "progress": {"outputTokens": 1100}})
+    output.show_estimate({"estimate": estimate, "progress": {"outputTokens": 1100}})
     (row,) = [line.split() for line in console.export_text().splitlines() if "output" in line]
     assert row == ["output", "tokens", "900", "1,000", "1,200", "1,100"]
 
@@ -117,7 +95,7 @@ def test_the_account_fits_on_80_columns(monkeypatch: pytest.MonkeyPatch, tmp_pat
     account = {"documents": 8, "shards": 2, "prompts": {"summary": json.loads(totals.to_json())}}
     (tmp_path / "_rephrase").mkdir()
     (tmp_path / "_rephrase" / "account.json").write_text(json.dumps(account))
-    demo_output.show_totals(tmp_path)
+    output.show_totals(tmp_path)
     text = console.export_text()
     (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["summary"]]
     assert row == ["summary", "8", "8", "0", "0", "1", "75%", "85%", "1,513"]
