@@ -51,15 +51,17 @@ lint: setup ## Check format, style, types and the direction of imports
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports --no-logo
 
-generate: setup ## Write the CRDs, docs/reference and the dashboards from the code
+generate: setup ## Write what is made from the code: CRDs, docs/reference, dashboards, golden manifests
 	@$(RUN) -m rephrase_operator.api.crd --write
 	@$(RUN) -m scripts.reference --write
 	@$(RUN) -m dashboards --write
+	@$(RUN) -m tests.chart.golden --write
 
 check-generated: setup
 	@$(RUN) -m rephrase_operator.api.crd --check
 	@$(RUN) -m scripts.reference --check
 	@$(RUN) -m dashboards --check
+	@$(RUN) -m tests.chart.golden --check
 
 docs: setup ## Build the docs site into build/docs/site; a broken link fails
 	@$(RUN) -m scripts.docs_site

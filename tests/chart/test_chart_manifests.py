@@ -1,4 +1,4 @@
-"""What the chart renders: valid on every supported Kubernetes, and locked down."""
+"""What the chart renders: looked at in reviews, valid on every supported Kubernetes, and locked down."""
 
 from __future__ import annotations
 
@@ -9,36 +9,13 @@ import kubernetes_validate
 import pytest
 
 from rephrase_operator import settings
+from tests.chart import golden
 from tests.chart.helm import CHART, ROOT, Manifest, helm, load, of_kind, render, the
 
 KUBERNETES = ["1.33", "1.34", "1.35", "1.36", "1.37"]
 
-VALUES: dict[str, Manifest] = {
-    "defaults": {},
-    "namespaces": {"watchNamespaces": ["team-a", "team-b"]},
-    "cpu": {"worker": {"acceleratorResource": "", "image": {"repository": "registry.example/worker-cpu"}}},
-    "own-account": {"serviceAccount": {"create": False, "name": "mine"}, "aggregateRoles": False},
-    "everything": {
-        "fullnameOverride": "rephrase",
-        "image": {"repository": "registry.example/operator", "tag": "1", "pullPolicy": "Always"},
-        "imagePullSecrets": [{"name": "registry"}],
-        "logLevel": "debug",
-        "metrics": {"port": 9000, "service": {"create": False}},
-        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "2Gi"}},
-        "podAnnotations": {"example.com/a": "b"},
-        "podLabels": {"team": "data"},
-        "nodeSelector": {"kubernetes.io/arch": "amd64"},
-        "tolerations": [{"key": "system", "operator": "Exists", "effect": "NoSchedule"}],
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{"matchExpressions": [{"key": "pool", "operator": "Exists"}]}]
-                }
-            }
-        },
-        "priorityClassName": "system-cluster-critical",
-    },
-}
+FOREIGN = ("monitoring.coreos.com/", "rephrase.dev/")
+"""Groups of custom resources, which no schema of Kubernetes describes."""
 
 
 def container(values: Manifest | None = None) -> dict[str, Any]:
@@ -51,11 +28,41 @@ def test_lint_is_clean_in_strict_mode() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
-def test_every_manifest_is_valid_on_every_supported_kubernetes(values: Manifest) -> None:
-    for manifest in render(values):
-        for version in KUBERNETES:
+@pytest.mark.parametrize("name", golden.SETS)
+def test_a_golden_manifest_is_what_the_chart_renders(name: str) -> None:
+    assert golden.golden(name).read_text() == golden.text(name), (
+        "run `make generate` and look at the difference"
+    )
+
+
+def test_no_golden_manifest_is_left_over() -> None:
+    assert sorted(path.stem for path in (golden.HERE / "golden").iterdir()) == golden.SETS
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("name", golden.SETS)
+def test_every_manifest_is_valid_on_every_supported_kubernetes(name: str, version: str) -> None:
+    for manifest in golden.rendered(name):
+        if not manifest["apiVersion"].startswith(FOREIGN):
             assert kubernetes_validate.validate(manifest, version, strict=True) == version
+
+
+@pytest.mark.parametrize("name", golden.SETS)
+def test_every_object_has_the_labels_by_which_it_is_found(name: str) -> None:
+    for manifest in golden.rendered(name):
+        labels = manifest["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "test", manifest["metadata"]
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+
+
+def test_common_labels_and_annotations_are_on_every_object_and_on_the_pods() -> None:
+    manifests = golden.rendered("everything")
+    pods = [manifest["spec"]["template"] for manifest in manifests if "template" in manifest.get("spec", {})]
+    assert pods
+    for found in (*manifests, *pods):
+        meta = found["metadata"]
+        assert meta.get("labels", {}).get("team") == "data", f"rephrase-operator.meta is not used: {meta}"
+        assert meta.get("annotations", {}).get("example.com/contact") == "data@example.com", meta
 
 
 def test_the_oldest_supported_kubernetes_is_the_charts_own() -> None:
@@ -78,11 +85,8 @@ def test_two_releases_share_no_name() -> None:
     assert not names("one") & names("two")
 
 
-def test_the_operator_runs_once_without_root_or_a_writable_file_system() -> None:
-    spec = the(render(), "Deployment")["spec"]
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
-    pod = spec["template"]["spec"]
+def test_the_operator_has_no_root_and_no_writable_file_system() -> None:
+    pod = the(render(), "Deployment")["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert container()["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -90,6 +94,41 @@ def test_the_operator_runs_once_without_root_or_a_writable_file_system() -> None
         "capabilities": {"drop": ["ALL"]},
     }
     assert "volumes" not in pod
+
+
+def test_an_upgrade_starts_the_new_operator_before_it_ends_the_old_one() -> None:
+    strategy = the(render(), "Deployment")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def test_one_replica_has_no_budget_that_would_keep_its_node_from_being_drained() -> None:
+    manifests = golden.rendered("default")
+    deployment = the(list(manifests), "Deployment")["spec"]
+    assert deployment["replicas"] == 1
+    assert "topologySpreadConstraints" not in deployment["template"]["spec"]
+    assert not of_kind(list(manifests), "PodDisruptionBudget")
+
+
+def test_two_replicas_are_spread_and_only_one_may_be_evicted_at_a_time() -> None:
+    manifests = list(golden.rendered("high-availability"))
+    deployment = the(manifests, "Deployment")["spec"]
+    assert deployment["replicas"] == 2
+    labels = deployment["template"]["metadata"]["labels"]
+    budget = the(manifests, "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    for selector in (budget["selector"], *(each["labelSelector"] for each in spread)):
+        assert selector["matchLabels"].items() <= labels.items()
+
+
+def test_the_installers_own_variables_reach_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = container({"extraEnv": [{"name": "REPHRASE_RUN_LEASE_SECONDS", "value": "30"}]})["env"][-1]
+    monkeypatch.setenv(added["name"], added["value"])
+    assert settings.parse(container()["args"]).lease_seconds == 30
 
 
 def test_the_probes_and_the_service_reach_the_metrics_port() -> None:
@@ -110,10 +149,10 @@ def test_the_metrics_service_can_be_left_out() -> None:
 
 
 def test_pod_labels_cannot_take_the_place_of_the_selectors() -> None:
-    template = the(render({"podLabels": {"app.kubernetes.io/name": "other"}}), "Deployment")["spec"][
-        "template"
-    ]
-    assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "rephrase-operator"
+    for values in ("podLabels", "commonLabels"):
+        rendered = render({values: {"app.kubernetes.io/name": "other"}})
+        template = the(rendered, "Deployment")["spec"]["template"]
+        assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "rephrase-operator"
 
 
 def test_the_operator_understands_every_flag_and_gets_what_the_values_say() -> None:

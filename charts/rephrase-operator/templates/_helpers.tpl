@@ -28,12 +28,41 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/*
+Labels and annotations of an object's metadata. Every object takes them from here, so that commonLabels and
+commonAnnotations reach all of them. Takes a map: `root`, and if wanted `labels` and `annotations` of the object's
+own, which win over those of the values.
+*/}}
+{{- define "rephrase-operator.meta" -}}
+labels:
+  {{- $own := include "rephrase-operator.labels" .root | fromYaml }}
+  {{- merge (dict) (default dict .labels) $own .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "rephrase-operator.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "rephrase-operator.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
 {{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name }}
 {{- end }}
+{{- end }}
+
+{{/* Security contexts by the standard "restricted" of Kubernetes, for every pod that the chart makes. */}}
+{{- define "rephrase-operator.podSecurityContext" -}}
+runAsNonRoot: true
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "rephrase-operator.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end }}
 
 {{/* Takes a list of an image's values and the chart's appVersion. */}}
