@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.helm import load
 from tests.docs.blocks import problems
 from tests.docs.markdown import Page, pages, parse
 from tests.docs.programs import PROGRAMS, Files, problem
@@ -111,3 +112,19 @@ def test_a_mistake_within_a_sentence_is_found() -> None:
     )
     (found,) = wrong(page)
     assert "invalid choice: 'plans'" in found
+
+
+def test_every_secret_of_the_storage_page_is_shown_with_its_keys() -> None:
+    (page,) = [page for page in pages() if page.name == "docs/storage.md"]
+    asked = 0
+    for block in page.blocks:
+        objects = load(block.text)
+        has = {one["metadata"]["name"]: one["stringData"] for one in objects if one["kind"] == "Secret"}
+        for job in (one for one in objects if one["kind"] == "RephraseJob"):
+            for variable in job["spec"].get("worker", {}).get("env", ()):
+                if "secretKeyRef" in variable:
+                    asked += 1
+                    assert variable["secretKeyRef"]["key"] in has[variable["secretKeyRef"]["name"]], (
+                        block.place
+                    )
+    assert asked > 5
