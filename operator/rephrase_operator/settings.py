@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         default={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         description="JSON: securityContext of the container in the jobs' pods.",
     )
+    scrape_annotations: bool = Field(
+        default=False,
+        description="Put the annotations prometheus.io/scrape, port and path on the pods that serve metrics.",
+    )
     metrics_port: int = Field(
         default=9090, ge=1, le=65535, description="Port of /metrics and /healthz, on every address."
     )

@@ -139,9 +139,18 @@ def test_the_probes_and_the_service_reach_the_metrics_port() -> None:
         assert only[probe]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     service = the(manifests, "Service")
     assert service["spec"]["ports"] == [{"name": "metrics", "port": 9123, "targetPort": "metrics"}]
-    assert service["metadata"]["annotations"]["prometheus.io/port"] == "9123"
     labels = the(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_scrapers_that_look_for_annotations_find_the_service_and_the_workers_if_asked_for() -> None:
+    assert "annotations" not in the(render(), "Service")["metadata"]
+    assert not settings.parse(container()["args"]).scrape_annotations
+    values = {"metrics": {"port": 9123, "scrapeAnnotations": True, "service": {"annotations": {"a": "b"}}}}
+    found = the(render(values), "Service")["metadata"]["annotations"]
+    assert (found.pop("prometheus.io/scrape"), found.pop("prometheus.io/port")) == ("true", "9123")
+    assert found == {"prometheus.io/path": "/metrics", "a": "b"}
+    assert settings.parse(container(values)["args"]).scrape_annotations
 
 
 def test_the_metrics_service_can_be_left_out() -> None:

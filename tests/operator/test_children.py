@@ -134,6 +134,22 @@ def test_failures_are_told_apart_by_exit_code_with_disruptions_first() -> None:
     )
 
 
+def test_annotations_for_scrapers_are_on_the_pods_that_serve_metrics_and_only_if_asked_for() -> None:
+    def annotations(world: World, step: str) -> dict[str, str]:
+        found: dict[str, str] = world.manifests[step]["spec"]["template"]["metadata"].get("annotations", {})
+        return found
+
+    assert annotations(World().planned(), "generate") == {}
+    world = World(settings=Settings(scrape_annotations=True)).planned()
+    assert annotations(world, "plan") == {}
+    (port,) = world.manifests["generate"]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert annotations(world, "generate") == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port["containerPort"]),
+        "prometheus.io/path": "/metrics",
+    }
+
+
 def test_names_fit_into_a_label_for_any_number_of_shards() -> None:
     assert len(f"{children.child_name('x' * 40, children.Step.FINALIZE)}-99999") <= 63
     assert len(f"{children.child_name('x' * 40, children.Step.GENERATE)}-9999999") <= 63

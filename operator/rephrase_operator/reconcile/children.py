@@ -283,7 +283,14 @@ def _pod(
         ]
     if generating and worker.node_selector:
         pod["nodeSelector"] = dict(worker.node_selector)
-    return {"metadata": {"labels": _labels(job, step)}, "spec": pod}
+    metadata: dict[str, Any] = {"labels": _labels(job, step)}
+    if generating and settings.scrape_annotations:
+        metadata["annotations"] = {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(WORKER_PORT),
+            "prometheus.io/path": "/metrics",
+        }
+    return {"metadata": metadata, "spec": pod}
 
 
 def _env(worker: api.Worker, disks: Storage, gpus: int) -> list[dict[str, Any]]:
