@@ -62,7 +62,7 @@ class RephraseJobSpec(Spec):
     source: spec.Source = Field(description="Where the documents come from.")
     prompts: list[PromptChoice] = Field(
         min_length=1,
-        max_length=32,
+        max_length=spec.PROMPTS_LIMIT,
         description="Prompts that every document is rephrased with. Each gets a folder of its own.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from rephrase_operator.api.bounds import shortened
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards
-from rephrase_operator.observed import quality
+from rephrase_operator.observed import quality, tally
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import PodView, read_failure, read_report
 from rephrase_worker.spec import ShardReport
@@ -69,7 +69,7 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
         return account
     return FinishedShards(
         shards=str(inside | Intervals(added)),
-        errors=dict(errors.most_common(ERROR_CODES_LIMIT)),
+        errors=tally.grown(account.errors, errors, total=sums["samples_error"], limit=ERROR_CODES_LIMIT),
         quality=quality.add(texts),
         **sums,
     )

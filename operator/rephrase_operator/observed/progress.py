@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards, Generating, PlanSummary, Progress
+from rephrase_operator.observed import tally
 from rephrase_operator.observed.accounting import COUNTS
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.views import LiveReport, PodView, read_report
@@ -76,9 +77,8 @@ def live_progress(
     share = len(unread) / max(plan.shards, 1)
     totals["documents"] += round(plan.documents * share)
     totals["samples_text"] += round(plan.documents * samples_per_document * share)
-    if before is not None:
-        totals = Counter({name: max(totals[name], getattr(before, name)) for name in _ALL_COUNTS})
-        errors |= Counter(before.errors)
+    before = before or Progress()
+    totals = Counter({name: max(totals[name], getattr(before, name)) for name in _ALL_COUNTS})
 
     planned = max(plan.documents, totals["documents"])
     samples_planned = planned * samples_per_document
@@ -105,7 +105,7 @@ def live_progress(
         **{name: totals[name] for name in _ALL_COUNTS},
         documents_planned=planned,
         samples_planned=samples_planned,
-        errors=dict(errors.most_common(ERROR_CODES_LIMIT)),
+        errors=tally.grown(before.errors, errors, total=totals["samples_error"], limit=ERROR_CODES_LIMIT),
         ratio=round(ratio, 4),
         percent=percent(ratio),
         tokens_per_second=_rounded(rate),
@@ -158,7 +158,8 @@ def final_progress(
     generated = min(generated, report.output_tokens + report.filtered_output_tokens)
     rate = generated / seconds if seconds and generated else None
     per_gpu = generated / (worker_seconds * gpus) if worker_seconds and generated and gpus else None
-    return (before or Progress()).model_copy(
+    before = before or Progress()
+    return before.model_copy(
         update={
             "documents": report.documents - report.samples_missing // samples_per_document,
             "documents_planned": report.documents,
@@ -166,6 +167,7 @@ def final_progress(
             "samples_text": report.samples_text,
             "samples_error": report.samples_error,
             "samples_filtered": report.samples_filtered,
+            "errors": tally.grown(before.errors, {}, total=report.samples_error, limit=ERROR_CODES_LIMIT),
             "prompt_tokens": report.prompt_tokens,
             "output_tokens": report.output_tokens,
             "ratio": round(ratio, 4),

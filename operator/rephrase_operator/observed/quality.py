@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from rephrase_operator.api.status import PROMPTS_LIMIT, SUMMED_OPENINGS, PromptTexts, QualitySums
-from rephrase_worker.spec import PromptQuality
+from rephrase_operator.api.status import SUMMED_OPENINGS, PromptTexts, QualitySums
+from rephrase_worker.spec import PROMPTS_LIMIT, PromptQuality
 
 Quality = Mapping[str, PromptQuality | QualitySums]
 """By prompt: one shard's as it is reported, or sums of several."""

@@ -14,15 +14,21 @@ OTHER = "other"
 """Counts what has no name, and all names beyond the limit."""
 
 
-def add(counts: Mapping[str, int], names: Iterable[str], *, total: int, limit: int) -> dict[str, int]:
-    """The counts with one more for each of the names; at most `limit` names and OTHER.
+def grown(before: Mapping[str, int], now: Mapping[str, int], *, total: int, limit: int) -> dict[str, int]:
+    """The counts as they are `now`, or as they were `before` where that is more; at most `limit` names.
 
-    `total` is what the counts should come to before the names are added. What is missing was counted by an
-    operator that kept no such map, and becomes OTHER.
+    `total` is what they should come to. What is missing becomes OTHER, because nobody has given it a name.
     """
-    found = Counter(counts)
-    found[OTHER] += max(0, total - sum(counts.values()))
-    for name in names:
-        known = name in found or (name and len(found) <= limit)
-        found[name if known else OTHER] += 1
-    return {name: count for name, count in found.items() if count}
+    kept = {name: count for name, count in before.items() if name != OTHER}
+    for name, count in now.items():
+        if name in kept or (name not in ("", OTHER) and len(kept) < limit):
+            kept[name] = max(kept.get(name, 0), count)
+    rest = max(before.get(OTHER, 0), total - sum(kept.values()))
+    return kept | ({OTHER: rest} if rest else {})
+
+
+def add(before: Mapping[str, int], names: Iterable[str], *, total: int, limit: int) -> dict[str, int]:
+    """The counts with one more for each of the names. `total` is what they should come to then."""
+    now = Counter(before)
+    now.update(names)
+    return grown(before, now, total=total, limit=limit)

@@ -83,16 +83,15 @@ def judge(
         for shard, count in counts.items()
         if count.attempts >= policy.max_attempts_per_shard and shard not in succeeded and shard not in running
     )
+    total, nodes = known.failed + len(counted), [pod.node for pod in counted]
     return Attempts(
         attempts=known.model_copy(
             update={
                 "ended": ledger.render(_open(counts, settled | succeeded), ENDED_LIMIT),
                 "abandoned": str(settled),
-                "failed": known.failed + len(counted),
-                "reasons": tally.add(known.reasons, reasons, total=known.failed, limit=REASONS_LIMIT),
-                "nodes": tally.add(
-                    known.nodes, (pod.node for pod in counted), total=known.failed, limit=NODES_LIMIT
-                ),
+                "failed": total,
+                "reasons": tally.add(known.reasons, reasons, total=total, limit=REASONS_LIMIT),
+                "nodes": tally.add(known.nodes, nodes, total=total, limit=NODES_LIMIT),
             }
         ),
         failures=marked(failures.values(), failed_indexes),

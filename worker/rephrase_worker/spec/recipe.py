@@ -12,6 +12,9 @@ from rephrase_worker.spec.mix import MIX_FOLDER, Mix, Share
 from rephrase_worker.spec.publish import Publish
 from rephrase_worker.spec.source import Source
 
+PROMPTS_LIMIT = 32
+"""Most prompts of a job."""
+
 PLACEHOLDER = "{{document}}"
 """What a prompt template holds exactly once, where the document's text goes."""
 
@@ -164,7 +167,7 @@ class Recipe(Contract):
     schema_version: Literal[1] = 1
     job: Owner
     source: Source
-    prompts: list[Prompt] = Field(min_length=1, max_length=32)
+    prompts: list[Prompt] = Field(min_length=1, max_length=PROMPTS_LIMIT)
     model: Model
     sampling: Sampling = Sampling()
     output: Output

@@ -37,7 +37,6 @@ from rephrase_operator.api.status.progress import (
 )
 from rephrase_operator.api.status.published import Published
 from rephrase_operator.api.status.quality import (
-    PROMPTS_LIMIT,
     SUMMED_OPENINGS,
     Collapse,
     PromptTexts,
@@ -51,7 +50,6 @@ __all__ = [
     "INTERVALS_LIMIT",
     "NODES_LIMIT",
     "PODS_LIMIT",
-    "PROMPTS_LIMIT",
     "REASONS_LIMIT",
     "SUMMED_OPENINGS",
     "Collapse",

@@ -25,7 +25,8 @@ from rephrase_operator.api.status.progress import (
     Shards,
 )
 from rephrase_operator.api.status.published import Published
-from rephrase_operator.api.status.quality import PROMPTS_LIMIT, Collapse, PromptTexts
+from rephrase_operator.api.status.quality import Collapse, PromptTexts
+from rephrase_worker.spec import PROMPTS_LIMIT
 
 
 class RephraseJobStatus(Part):

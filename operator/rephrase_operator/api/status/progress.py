@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from rephrase_operator.api.status.part import Message, Part, Word, at_most
-from rephrase_operator.api.status.quality import PROMPTS_LIMIT, QualitySums
-from rephrase_worker.spec import SKIPPED_CHARACTERS
+from rephrase_operator.api.status.quality import QualitySums
+from rephrase_worker.spec import PROMPTS_LIMIT, SKIPPED_CHARACTERS
 
 FAILURES_LIMIT = 64
 """Most shards in `status.failures`; those with the most attempts are kept."""
@@ -17,8 +17,8 @@ FAILURES_LIMIT = 64
 PODS_LIMIT = 16
 """Most pods in an entry of `status.failures`."""
 
-ERROR_CODES_LIMIT = 32
-"""Most codes in `status.progress.errors`; the most frequent are kept."""
+ERROR_CODES_LIMIT = 31
+"""Most codes in `status.progress.errors` beside `other`; the first ones are kept."""
 
 INTERVALS_LIMIT = 524_288
 """Length of a set of shards as intervals. A plan has at most 100,000 shards, and the worst set of them
@@ -31,7 +31,7 @@ Kubernetes starts the lowest indexes first, so at most as many shards are open a
 (10,000).
 """
 
-REASONS_LIMIT = 32
+REASONS_LIMIT = 31
 """Most reasons in `status.attempts.reasons` beside `other`; the first ones are kept."""
 
 NODES_LIMIT = 32
@@ -102,7 +102,9 @@ class Progress(Part):
     )
     output_tokens: int = Field(default=0, description="Tokens written by the model.")
     errors: dict[str, int] = Field(
-        default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
+        default_factory=dict,
+        max_length=ERROR_CODES_LIMIT + 1,
+        description=f"Outputs in error by code: the first {ERROR_CODES_LIMIT} codes, and `other`.",
     )
     ratio: float = Field(default=0.0, description="Share of the samples that are finished, 0 to 1.")
     percent: Word = Field(default="", description="The ratio as a percentage, for kubectl get.")
@@ -154,7 +156,9 @@ class FinishedShards(Part):
     cached_prompt_tokens: int = Field(default=0, description="Cached prompt tokens.")
     output_tokens: int = Field(default=0, description="Output tokens.")
     errors: dict[str, int] = Field(
-        default_factory=dict, max_length=ERROR_CODES_LIMIT, description="Outputs in error by code."
+        default_factory=dict,
+        max_length=ERROR_CODES_LIMIT + 1,
+        description=f"Outputs in error by code: the first {ERROR_CODES_LIMIT} codes, and `other`.",
     )
     generated_tokens: int = Field(
         default=0,

@@ -8,9 +8,6 @@ from pydantic import Field
 
 from rephrase_operator.api.status.part import Part, Word, at_most
 
-PROMPTS_LIMIT = 32
-"""Prompts of a job."""
-
 SUMMED_OPENINGS = 16
 """Most openings of a prompt that are summed over its shards; the most frequent are kept."""
 
