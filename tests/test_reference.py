@@ -98,7 +98,7 @@ def test_links_lead_to_sections() -> None:
 def test_a_new_metric_of_the_worker_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     new = replace(worker_metrics.WORKER_METRICS[0], name="rephrase_worker_new", help="A new one.")
     monkeypatch.setattr(worker_metrics, "WORKER_METRICS", (*worker_metrics.WORKER_METRICS, new))
-    assert "| `rephrase_worker_new_total` | counter | documents |  | A new one. |" in metrics.page()
+    assert "| `rephrase_worker_new_total` | counter | documents |  | 1 | A new one. |" in metrics.page()
 
 
 def test_a_new_metric_of_a_job_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

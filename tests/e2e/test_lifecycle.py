@@ -31,6 +31,8 @@ def test_a_job_becomes_a_complete_dataset_and_kubectl_tells_the_story(
     for reason in ("Planning", "Planned", "Running", "Finalizing", "Succeeded"):
         assert reason in described.split("Events:")[1]
     series = stage.operator.metrics()
+    assert series["rephrase_operator_leader"] == 1
+    assert series['rephrase_operator_api_requests_total{code="201",method="POST"}'] >= 3
     labels = f'{{job="{job.name}",namespace="{stage.namespace}"'
     assert series[f'rephrase_job_phase{labels},phase="Succeeded"}}'] == 1
     assert series[f"rephrase_job_progress_ratio{labels}}}"] == 1

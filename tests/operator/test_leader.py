@@ -61,6 +61,31 @@ async def test_a_leader_that_renews_is_never_replaced() -> None:
         clock.now += 10
 
 
+async def test_a_lease_is_held_until_it_expires_or_is_given_up() -> None:
+    kube, clock = FakeKube(), Clock()
+    lease = candidate(kube, clock)
+    assert not lease.held
+    await lease.hold()
+    clock.now += 14.9
+    assert lease.held
+    clock.now += 0.1
+    assert not lease.held, "another process may have taken it"
+    await lease.hold()
+    assert lease.held
+    await lease.release()
+    assert not lease.held
+
+
+async def test_a_lease_that_another_has_taken_is_not_held() -> None:
+    kube, clock = FakeKube(), Clock()
+    first, second = candidate(kube, clock), candidate(kube, clock)
+    await first.hold()
+    await first.release()
+    await second.hold()
+    await first.hold()
+    assert (first.held, second.held) == (False, True)
+
+
 async def test_a_released_lease_is_taken_at_once() -> None:
     kube, clock = FakeKube(), Clock()
     first, second = candidate(kube, clock), candidate(kube, clock)

@@ -95,6 +95,17 @@ def test_unknown_values_are_not_exported() -> None:
     assert not any(labels[0] == "rephrase_job_eta_seconds" for labels in series(metrics))
 
 
+def test_a_replica_without_the_lease_exports_no_job() -> None:
+    leads = True
+    metrics = Metrics(leads=lambda: leads)
+    metrics.show(job_of({"phase": "Running"}))
+    assert series(metrics)["rephrase_operator_leader",] == 1
+    leads = False
+    found = series(metrics)
+    assert found["rephrase_operator_leader",] == 0
+    assert not any("books" in labels for labels in found)
+
+
 def test_passes_are_timed_and_failures_counted() -> None:
     metrics = Metrics()
     with metrics.timed():

@@ -15,9 +15,10 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes.aio import client
 from rich.console import Console
 
-from rephrase_operator.cluster.kube import merge_patch
+from rephrase_operator.cluster.kube import UNREACHABLE, ApiError, Kube, merge_patch
 from rephrase_operator.commands.display import line, screen
 from rephrase_operator.observed.views import PodView
 from rephrase_operator.runtime import polling
@@ -72,6 +73,40 @@ async def test_the_earliest_time_that_was_asked_for_holds() -> None:
     queue.add(("default", "late"), delay=0)
     queue.add(("default", "late"), delay=7200)
     assert await queue.take() == ("default", "late")
+
+
+async def test_the_depth_of_the_queue_is_what_is_due_and_not_in_work() -> None:
+    queue = WorkQueue()
+    for name in ("first", "second"):
+        queue.add(("default", name))
+    queue.add(("default", "late"), delay=3600)
+    assert queue.depth() == 2
+    await queue.take()
+    assert queue.depth() == 1
+
+
+async def test_every_request_to_the_api_server_is_reported_with_its_answer() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({}, status=409 if request.method == "PUT" else 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    told: list[tuple[str, int | None]] = []
+    async with Kube(
+        client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    ) as kube:
+        kube.observe = lambda method, status, _: told.append((method, status))
+        await kube.request("GET", "/x")
+        with pytest.raises(ApiError):
+            await kube.request("PUT", "/x", body={})
+        await runner.cleanup()
+        with pytest.raises(UNREACHABLE):
+            await kube.request("DELETE", "/x")
+    assert told == [("GET", 200), ("PUT", 409), ("DELETE", None)]
 
 
 @asynccontextmanager

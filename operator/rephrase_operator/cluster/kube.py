@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ NAME = "rephrase-operator"
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 """What is raised when the API server does not answer."""
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _WRITES = ("POST", "PUT", "PATCH")
 _TIMEOUT_SECONDS = 30
 _WATCH_SECONDS = 60
@@ -62,6 +64,9 @@ class Kube:
 
     def __init__(self, api_client: Any) -> None:
         self.client = api_client
+        self.observe: Callable[[str, int | None, float], None] = lambda *_: None
+        """Told of every request: its method, the status of the answer (None without one), and the seconds
+        until then."""
         self.client.user_agent = f"{NAME}/{metadata.version(NAME)}"
 
     @property
@@ -140,7 +145,14 @@ class Kube:
             body=body,
             auth_settings=["BearerToken"],
         )
-        return await self.client.call_api(*prepared, _request_timeout=seconds)
+        began = time.monotonic()
+        try:
+            response = await self.client.call_api(*prepared, _request_timeout=seconds)
+        except UNREACHABLE:
+            self.observe(method, None, time.monotonic() - began)
+            raise
+        self.observe(method, response.status, time.monotonic() - began)
+        return response
 
 
 def plainly(error: Exception) -> str:

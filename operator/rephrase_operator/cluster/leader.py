@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -53,6 +54,7 @@ class Lease:
         self._seen_seconds = 0.0
         self._held: dict[str, Any] | None = None
         """The Lease as this process wrote it last."""
+        self._held_until = -math.inf
         self.seconds = seconds
         self.trouble = ""
         """Why this process can't take or renew the Lease; empty if only another process holds it."""
@@ -61,9 +63,11 @@ class Lease:
 
     async def hold(self) -> bool:
         """Take or renew the Lease. False if another process holds it, or if that is not possible."""
-        trouble = ""
+        trouble, asked = "", self._clock()
         try:
-            return await self._hold()
+            held = await self._hold()
+            self._held_until = asked + self.seconds if held else -math.inf
+            return held
         except ApiError as error:
             self._held = None
             if error.status != 409:  # Another one was faster.
@@ -76,8 +80,14 @@ class Lease:
             self.trouble = trouble
         return False
 
+    @property
+    def held(self) -> bool:
+        """True while no other process can hold the Lease: until it expires, or is given up."""
+        return self._clock() < self._held_until
+
     async def release(self) -> None:
         """Give the Lease up, so that the next leader need not wait until it expires."""
+        self._held_until = -math.inf
         try:
             lease = await self._kube.request("GET", kube.leases(self._namespace, LEASE_NAME))
             if (lease.get("spec") or {}).get("holderIdentity") == self.identity:

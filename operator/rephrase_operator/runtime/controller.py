@@ -88,6 +88,7 @@ class Controller:
         self._watching = False
         self._known: dict[Key, Known] = {}
         self._queue = WorkQueue()
+        metrics.queue(self._queue.depth)
         interval = timedelta(seconds=settings.progress_seconds * 0.9)
         self._poller = Poller(interval=interval, clock=clock)
         scopes: tuple[str | None, ...] = settings.namespaces or (None,)

@@ -5,16 +5,23 @@ docs/reference/metrics.md is made from these entries, so a metric is documented 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from rephrase_operator.api.conditions import ConditionType
-from rephrase_operator.api.status import NODES_LIMIT, PROMPTS_LIMIT, REASONS_LIMIT, Phase
+from rephrase_operator.api.status import (
+    ERROR_CODES_LIMIT,
+    NODES_LIMIT,
+    REASONS_LIMIT,
+    Phase,
+)
 from rephrase_operator.observed.tally import OTHER
+from rephrase_worker.spec import PROMPTS_LIMIT
 
 Series = Iterable[tuple[Sequence[str], float]]
 """Values by the values of a metric's own labels."""
@@ -34,6 +41,15 @@ class ShownJob:
 
 Read = Callable[[ShownJob], Series]
 
+
+class Label(NamedTuple):
+    """A label, and how many values it can have."""
+
+    meaning: str
+    most: int
+    """Most values at one time: for one job, or of this process where the metric is not a job's."""
+
+
 JOB_LABELS = {"namespace": "of the RephraseJob", "job": "its name"}
 """Labels of every metric of a job."""
 
@@ -47,9 +63,14 @@ class JobMetric:
     kind: type[CounterMetricFamily] | type[GaugeMetricFamily] = GaugeMetricFamily
     unit: str
     help: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """What each label beside JOB_LABELS means."""
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    """The labels beside JOB_LABELS."""
     read: Read
+
+    @property
+    def most_series(self) -> int:
+        """Most series of one job at one time."""
+        return math.prod(label.most for label in self.labels.values())
 
 
 def _one(value: float | None, *labels: str) -> Series:
@@ -80,10 +101,16 @@ def _counts(part: str, name: str) -> Read:
 
 
 def _texts(name: str) -> Read:
-    """A figure of status.quality by prompt."""
-    return lambda job: [
-        ((prompt,), float(each[name])) for prompt, each in sorted(job.part("quality").items()) if name in each
-    ]
+    """A figure of status.quality by prompt. Names that only a worker knows of are not shown."""
+
+    def read(job: ShownJob) -> Series:
+        quality = job.part("quality")
+        asked = [prompt["name"] for prompt in job.spec.get("prompts") or ()]
+        return [
+            ((prompt,), float(quality[prompt][name])) for prompt in asked if name in quality.get(prompt, ())
+        ]
+
+    return read
 
 
 def _price(name: str) -> Read:
@@ -137,13 +164,27 @@ def _samples(job: ShownJob) -> Series:
     return [(("text",), texts), (("error",), progress.get("samplesError", 0))]
 
 
+_SHARD_STATES = ("succeeded", "failed", "running", "pending")
+
+
 def _shards(job: ShownJob) -> Series:
     shards = job.part("shards")
-    return [((state,), shards.get(state, 0)) for state in ("succeeded", "failed", "running", "pending")]
+    return [((state,), shards.get(state, 0)) for state in _SHARD_STATES]
 
 
-_PROMPT = {"prompt": f"name of the prompt, at most {PROMPTS_LIMIT}"}
-_CURRENCY = {"currency": "of the price, as three letters of ISO 4217"}
+_PROMPT = {"prompt": Label("name of the prompt", PROMPTS_LIMIT)}
+_CURRENCY = {"currency": Label("of the price, as three letters of ISO 4217", 1)}
+
+
+def _one_of(values: Iterable[str]) -> Label:
+    found = list(values)
+    return Label("`" + "`, `".join(found) + "`", len(found))
+
+
+def _first(limit: int, meaning: str) -> Label:
+    """Names that are not known before: the first ones of the job, then OTHER."""
+    return Label(f"{meaning}; the first {limit} of the job, then `{OTHER}`", limit + 1)
+
 
 _STATE = (
     JobMetric(
@@ -151,9 +192,9 @@ _STATE = (
         unit="1",
         help="What the job runs.",
         labels={
-            "model": "spec.model.name",
-            "gpu": "the GPU that the engine's settings are for, or CPU",
-            "profile": "the engine profile that was applied",
+            "model": Label("spec.model.name", 1),
+            "gpu": Label("the GPU that the engine's settings are for, or CPU", 1),
+            "profile": Label("the engine profile that was applied", 1),
         },
         read=_info,
     ),
@@ -161,14 +202,14 @@ _STATE = (
         name="rephrase_job_phase",
         unit="0 or 1",
         help="1 for the phase that the job is in, 0 for the others.",
-        labels={"phase": "`" + "`, `".join(phase.value for phase in Phase) + "`"},
+        labels={"phase": _one_of(Phase)},
         read=_phases,
     ),
     JobMetric(
         name="rephrase_job_condition",
         unit="0 or 1",
         help="1 while the condition is True, 0 while it is False. No series while it is Unknown or unset.",
-        labels={"condition": "`" + "`, `".join(kind.value for kind in ConditionType) + "`"},
+        labels={"condition": _one_of(ConditionType)},
         read=_conditions,
     ),
     JobMetric(
@@ -257,7 +298,7 @@ _PROGRESS = (
         name="rephrase_job_shards",
         unit="shards",
         help="Shards by state.",
-        labels={"state": "`succeeded`, `failed`, `running` or `pending`"},
+        labels={"state": _one_of(_SHARD_STATES)},
         read=_shards,
     ),
 )
@@ -336,7 +377,7 @@ _COUNTS = (
         kind=CounterMetricFamily,
         unit="samples",
         help="Finished samples by outcome.",
-        labels={"outcome": "`text` or `error`"},
+        labels={"outcome": _one_of(("text", "error"))},
         read=_samples,
     ),
     JobMetric(
@@ -344,7 +385,7 @@ _COUNTS = (
         kind=CounterMetricFamily,
         unit="samples",
         help="Samples in error by the code of the error.",
-        labels={"code": "code at the start of the sample's `error`"},
+        labels={"code": _first(ERROR_CODES_LIMIT, "code at the start of the sample's `error`")},
         read=_counts("progress", "errors"),
     ),
     JobMetric(
@@ -374,8 +415,9 @@ _COUNTS = (
         unit="attempts",
         help="Failed attempts at shards by reason.",
         labels={
-            "reason": "why the worker failed (see commands.md), or why Kubernetes ended its pod; the first "
-            f"{REASONS_LIMIT} reasons of the job, then `{OTHER}`"
+            "reason": _first(
+                REASONS_LIMIT, "why the worker failed (see commands.md), or why Kubernetes ended its pod"
+            )
         },
         read=_counts("attempts", "reasons"),
     ),
@@ -384,7 +426,7 @@ _COUNTS = (
         kind=CounterMetricFamily,
         unit="attempts",
         help="The same attempts by node.",
-        labels={"node": f"the first {NODES_LIMIT} nodes of the job, then `{OTHER}`"},
+        labels={"node": _first(NODES_LIMIT, "name of the node")},
         read=_counts("attempts", "nodes"),
     ),
 )

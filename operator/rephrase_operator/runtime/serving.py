@@ -30,14 +30,15 @@ async def serve(settings: Settings) -> None:
     take_signals = partial(_take_signals, stop)
     take_signals()
     async with await Kube.connect() as connection:
-        metrics = Metrics()
-        controller = Controller(connection, settings, metrics)
         lease = Lease(
             connection,
             namespace=settings.lease_namespace,
             identity=settings.identity,
             seconds=settings.lease_seconds,
         )
+        metrics = Metrics(leads=lambda: lease.held)
+        connection.observe = metrics.asked
+        controller = Controller(connection, settings, metrics)
         troubles = (lambda: lease.trouble, controller.trouble)
         runner = await _listen(settings.metrics_port, troubles, metrics)
         try:

@@ -22,6 +22,11 @@ class WorkQueue:
             self._due[key] = at
             self._changed.set()
 
+    def depth(self) -> int:
+        """How many keys are due and not in work."""
+        now = asyncio.get_running_loop().time()
+        return sum(at <= now and key not in self._taken for key, at in self._due.items())
+
     async def take(self) -> Key:
         """The next key that is due and not in work. Give it back with `done`."""
         loop = asyncio.get_running_loop()

@@ -5,16 +5,27 @@ docs/reference/metrics.md is made from these entries, so a metric is documented 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rephrase_worker.report.progress import ShardProgress, Snapshot
+from rephrase_worker.spec import PROMPTS_LIMIT
 
 Series = Iterable[tuple[Sequence[str], float]]
 """Values by the values of the labels."""
+
+
+class Label(NamedTuple):
+    """A label, and how many values it can have."""
+
+    meaning: str
+    most: int
+    """Most values of a worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +37,21 @@ class WorkerMetric:
     kind: type[CounterMetricFamily] | type[GaugeMetricFamily]
     unit: str
     help: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """What each label means."""
+    labels: Mapping[str, Label] = field(default_factory=dict)
     read: Callable[[Snapshot], Series]
+
+    @property
+    def most_series(self) -> int:
+        """Most series of a worker."""
+        return math.prod(label.most for label in self.labels.values())
 
 
 def _plain(read: Callable[[Snapshot], float]) -> Callable[[Snapshot], Series]:
     """The one series of a metric without labels."""
     return lambda now: [((), read(now))]
 
+
+_PROMPT = {"prompt": Label("name of the prompt", PROMPTS_LIMIT)}
 
 WORKER_METRICS = (
     WorkerMetric(
@@ -49,7 +66,7 @@ WORKER_METRICS = (
         kind=CounterMetricFamily,
         unit="samples",
         help="Finished samples.",
-        labels={"prompt": "name of the prompt", "outcome": "`text` or `error`"},
+        labels=_PROMPT | {"outcome": Label("`text`, `error`", 2)},
         read=lambda now: sorted(now.outcomes.items()),
     ),
     WorkerMetric(
@@ -78,7 +95,7 @@ WORKER_METRICS = (
         kind=CounterMetricFamily,
         unit="tokens",
         help="Output tokens of finished samples by prompt.",
-        labels={"prompt": "name of the prompt"},
+        labels=_PROMPT,
         read=lambda now: [((prompt,), tokens) for prompt, tokens in now.output_tokens.items()],
     ),
     WorkerMetric(
@@ -114,7 +131,7 @@ WORKER_METRICS = (
         kind=GaugeMetricFamily,
         unit="seconds",
         help="Time that each step of the start-up took.",
-        labels={"step": "`import`, `resume`, `model` or `engine`"},
+        labels={"step": Label("`import`, `resume`, `model`, `engine`", 4)},
         read=lambda now: [((step,), seconds) for step, seconds in now.startup_seconds.items()],
     ),
 )
