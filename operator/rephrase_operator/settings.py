@@ -8,14 +8,32 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from rephrase_operator.pod_defaults import PodDefaults
 
 LEASE_NAME = "rephrase-operator"
 
-Json = dict[str, Any]
+
+def _pod_defaults(value: Any) -> PodDefaults:
+    return PodDefaults.model_validate_json(value) if isinstance(value, str) else value
+
+
+if TYPE_CHECKING:
+    Defaults = PodDefaults
+else:
+    # pydantic-settings would make a flag of every field of a model.
+    Defaults = Annotated[Any, BeforeValidator(_pod_defaults), NoDecode]
 
 
 def pod_namespace() -> str:
@@ -58,21 +76,10 @@ class Settings(BaseSettings):
         default=False,
         description="Let sources and outputs be absolute paths: only where every pod has the same folders.",
     )
-    step_resources: Json = Field(
-        default={"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}},
-        description="JSON: resources of the pods that plan and finalize, unless a job sets its own.",
-    )
-    pod_security_context: Json = Field(
-        default={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        description="JSON: securityContext of the jobs' pods.",
-    )
-    container_security_context: Json = Field(
-        default={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        description="JSON: securityContext of the container in the jobs' pods.",
-    )
-    scrape_annotations: bool = Field(
-        default=False,
-        description="Put the annotations prometheus.io/scrape, port and path on the pods that serve metrics.",
+    pod_defaults: Defaults = Field(
+        default=PodDefaults(),
+        description="JSON: the chart's settings of the pods of jobs that start from now on, such as "
+        '{"tolerations": [...]}; a job keeps those that it started with.',
     )
     metrics_port: int = Field(
         default=9090, ge=1, le=65535, description="Port of /metrics and /healthz, on every address."
@@ -116,8 +123,9 @@ class Flags:
             return CliApp.run(Settings, cli_args=parsed, cli_settings_source=self._source)
         except ValidationError as error:
             found = error.errors()[0]
-            name = str(found["loc"][0]).replace("_", "-")
-            self._parser.error(f"--{name}: {found['msg']}, not {found['input']!r}")
+            name, *inside = (str(part) for part in found["loc"])
+            where = ": ".join(filter(None, [f"--{name.replace('_', '-')}", ".".join(inside)]))
+            self._parser.error(f"{where}: {found['msg']}, not {found['input']!r}")
         except SettingsError as error:
             self._parser.error(str(error))
 

@@ -127,7 +127,7 @@ def _type(node: Node, path: str) -> str:
             return f"list of {_type(node['items'], f'{path}[]')}"
         case "object" if "properties" in node:
             return f"[object](#{anchor(path)})"
-        case "object":
+        case "object" if "additionalProperties" in node:
             return f"map of string to {_type(node['additionalProperties'], f'{path}{{}}')}"
         case "string" if node.get("format") == "date-time":
             return "time"

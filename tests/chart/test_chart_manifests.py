@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 
 from rephrase_operator import settings
+from rephrase_operator.pod_defaults import PodDefaults
 from tests.chart import golden
 from tests.chart.helm import CHART, ROOT, Manifest, helm, load, of_kind, render, the
 
@@ -145,12 +146,12 @@ def test_the_probes_and_the_service_reach_the_metrics_port() -> None:
 
 def test_scrapers_that_look_for_annotations_find_the_service_and_the_workers_if_asked_for() -> None:
     assert "annotations" not in the(render(), "Service")["metadata"]
-    assert not settings.parse(container()["args"]).scrape_annotations
+    assert not settings.parse(container()["args"]).pod_defaults.scrape_annotations
     values = {"metrics": {"port": 9123, "scrapeAnnotations": True, "service": {"annotations": {"a": "b"}}}}
     found = the(render(values), "Service")["metadata"]["annotations"]
     assert (found.pop("prometheus.io/scrape"), found.pop("prometheus.io/port")) == ("true", "9123")
     assert found == {"prometheus.io/path": "/metrics", "a": "b"}
-    assert settings.parse(container(values)["args"]).scrape_annotations
+    assert settings.parse(container(values)["args"]).pod_defaults.scrape_annotations
 
 
 def test_the_metrics_service_can_be_left_out() -> None:
@@ -165,7 +166,10 @@ def test_pod_labels_cannot_take_the_place_of_the_selectors() -> None:
 
 
 def test_the_operator_understands_every_flag_and_gets_what_the_values_say() -> None:
-    assert settings.parse(container()["args"]) == settings.Settings(worker_image="rephrase-worker:0.1.0")
+    told = settings.parse(container()["args"])
+    assert told == settings.Settings(
+        worker_image="rephrase-worker:0.1.0", pod_defaults=PodDefaults(image_pull_policy="IfNotPresent")
+    )
     values = {
         "watchNamespaces": ["team-a", "team-b"],
         "worker": {
@@ -180,10 +184,42 @@ def test_the_operator_understands_every_flag_and_gets_what_the_values_say() -> N
     assert told.namespaces == ("team-a", "team-b")
     assert told.worker_image == "r.example/w:7"
     assert told.accelerator_resource == "amd.com/gpu"
-    assert told.pod_security_context["fsGroup"] == 10001
-    assert told.pod_security_context["runAsNonRoot"] is True
-    assert told.container_security_context["readOnlyRootFilesystem"] is True
+    pods = told.pod_defaults
+    assert pods.pod_security_context["fsGroup"] == 10001
+    assert pods.pod_security_context["runAsNonRoot"] is True
+    assert pods.container_security_context["readOnlyRootFilesystem"] is True
     assert (told.metrics_port, told.log_level) == (9123, "DEBUG")
+
+
+def test_the_settings_of_job_pods_get_through_as_they_are() -> None:
+    given = {
+        "imagePullSecrets": [{"name": "registry"}],
+        "runtimeClassName": "nvidia",
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "stepNodeSelector": {"pool": "cpu"},
+        "stepTolerations": [{"key": "batch", "value": "yes"}],
+        "stepResources": {"requests": {"cpu": 0.5, "memory": "1Gi"}},
+        "priorityClassName": "batch",
+        "podLabels": {"team": "data"},
+        "podAnnotations": {"example.com/said": 'a "quoted" <word>: {"json": 1}'},
+        "env": {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".svc,10.0.0.0/8"},
+        "modelCache": {"claimName": "models"},
+    }
+    pods = settings.parse(container({"worker": given})["args"]).pod_defaults
+    assert pods == PodDefaults.model_validate(
+        {
+            **{name: value for name, value in given.items() if not name.startswith(("pod", "modelCache"))},
+            "imagePullPolicy": "IfNotPresent",
+            "labels": given["podLabels"],
+            "annotations": given["podAnnotations"],
+            "modelCacheClaim": "models",
+            "stepResources": {
+                "requests": {"cpu": 0.5, "memory": "1Gi"},
+                "limits": {"cpu": "4", "memory": "8Gi"},
+            },
+        }
+    )
 
 
 def test_the_operator_runs_on_cpus_when_there_is_no_accelerator() -> None:

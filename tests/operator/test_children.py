@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from rephrase_operator.pod_defaults import PodDefaults
 from rephrase_operator.reconcile import children
 from rephrase_operator.settings import Settings
 from tests.operator.builders import LIBRARY, World, spec_of
+
+AMOUNTS = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}}
 
 
 def pod_of(**changes: Any) -> dict[str, Any]:
@@ -60,9 +63,8 @@ def test_steps_of_one_pod_ask_for_amounts_that_a_quota_can_count(step: str) -> N
         ]
         return found
 
-    assert resources() == Settings().step_resources
-    assert set(resources()) == {"requests", "limits"}
-    assert resources(resources={"requests": {"cpu": "9"}}) == Settings().step_resources
+    assert resources() == AMOUNTS
+    assert resources(resources={"requests": {"cpu": "9"}}) == AMOUNTS
     assert resources(stepResources={"requests": {"memory": "64Gi"}}) == {"requests": {"memory": "64Gi"}}
 
 
@@ -140,7 +142,7 @@ def test_annotations_for_scrapers_are_on_the_pods_that_serve_metrics_and_only_if
         return found
 
     assert annotations(World().planned(), "generate") == {}
-    world = World(settings=Settings(scrape_annotations=True)).planned()
+    world = World(settings=Settings(pod_defaults=PodDefaults(scrape_annotations=True))).planned()
     assert annotations(world, "plan") == {}
     (port,) = world.manifests["generate"]["spec"]["template"]["spec"]["containers"][0]["ports"]
     assert annotations(world, "generate") == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -247,10 +248,10 @@ def test_which_profile_is_applied(
 def test_the_same_is_decided_again() -> None:
     world = world_of().run()
     assert world.job.spec is not None
-    again = engine_profile.judge(world.job.spec, world.status, accelerated=True)
+    judge = partial(engine_profile.judge, world.job.spec, node_selector={}, accelerated=True)
+    again = judge(world.status)
     assert (again.engine, again.reason) == (world.status.engine, "ProfileApplied")
-    first = engine_profile.judge(world.job.spec, RephraseJobStatus(), accelerated=True)
-    assert first.engine == again.engine
+    assert judge(RephraseJobStatus()).engine == again.engine
 
 
 def test_the_jobs_attempts_count_for_the_settings_that_were_resolved() -> None:

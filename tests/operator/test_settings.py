@@ -13,14 +13,14 @@ def test_without_flags_everything_has_its_default() -> None:
 
 def test_flags_and_environment_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ["--namespace=a", "--namespace=b", "--accelerator-resource=", "--worker-image=w:1"]
-    flags += ["--pod-security-context", '{"runAsUser": 1000}', "--allow-local-paths"]
+    flags += ["--pod-defaults", '{"podSecurityContext": {"runAsUser": 1000}}', "--allow-local-paths"]
     monkeypatch.setenv("POD_NAMESPACE", "system")
     monkeypatch.setenv("POD_NAME", "operator-0")
     settings = parse(flags)
     assert settings.namespaces == ("a", "b")
     assert (settings.accelerator_resource, settings.worker_image) == ("", "w:1")
-    assert settings.pod_security_context == {"runAsUser": 1000}
-    assert settings.container_security_context["allowPrivilegeEscalation"] is False
+    assert settings.pod_defaults.pod_security_context == {"runAsUser": 1000}
+    assert settings.pod_defaults.container_security_context["allowPrivilegeEscalation"] is False
     assert settings.allow_local_paths
     assert (settings.lease_namespace, settings.identity) == ("system", "operator-0")
 
@@ -42,8 +42,14 @@ def test_variables_that_kubernetes_sets_for_services_are_none_of_ours(
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--pod-security-context={", "pod_security_context"),
-        ("--pod-security-context=7", "--pod-security-context"),
+        ("--pod-defaults={", "--pod-defaults: Invalid JSON"),
+        ("--pod-defaults=7", "--pod-defaults"),
+        ('--pod-defaults={"tolerations":[{"kye":"a"}]}', "--pod-defaults: tolerations.0.kye: Extra"),
+        ('--pod-defaults={"nodeSelector":{"a b":"c"}}', "--pod-defaults: nodeSelector.a b.[key]"),
+        ('--pod-defaults={"labels":{"rephrase.dev/job":"x"}}', "rephrase.dev/job belongs to the operator"),
+        ('--pod-defaults={"env":{"HF_HOME":"/x"}}', "HF_HOME is set by the operator"),
+        ('--pod-defaults={"env":{"HF_TOKEN":"hf_x"}}', "HF_TOKEN is a credential"),
+        ('--pod-defaults={"env":{"A":"' + "x" * 16_384 + '"}}', "at most 16384 are possible"),
         ("--lease-seconds=1", "--lease-seconds: Input should be greater than or equal to 2, not '1'"),
         ("--lease-seconds=soon", "--lease-seconds: Input should be a valid integer"),
         ("--metrics-port=99999", "--metrics-port"),
@@ -57,7 +63,7 @@ def test_a_flag_that_is_wrong_ends_the_command_and_is_named(
     with pytest.raises(SystemExit) as ended:
         parse([flag])
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_variable_that_is_wrong_is_named_as_its_flag(

@@ -8,6 +8,7 @@ import pytest
 
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
+from rephrase_operator.pod_defaults import PodDefaults
 from rephrase_operator.reconcile import children
 from rephrase_operator.settings import Settings
 from tests.operator.builders import World, spec_of
@@ -15,9 +16,10 @@ from tests.operator.builders import World, spec_of
 
 def pods_of(settings: Settings | None = None, **changes: Any) -> dict[str, dict[str, Any]]:
     """The pod specs of a job's steps."""
-    world = World(raw=spec_of(**changes)).planned()
+    chosen = settings or Settings()
+    world = World(raw=spec_of(**changes), settings=chosen).planned()
     assert world.job.spec is not None
-    job, spec, chosen = world.job, world.job.spec, settings or Settings()
+    job, spec = world.job, world.job.spec
     jobs = {
         "plan": children.plan_job(job, spec, chosen),
         "generate": children.generate_job(job, spec, chosen, spec.engine.settings, shards=3, suspended=False),
@@ -119,7 +121,7 @@ def test_claims_belong_to_the_workers_group_unless_the_installer_says_otherwise(
     claimed = {"output": {"uri": "pvc://data/out"}}
     assert pods_of(**claimed)["finalize"]["securityContext"]["fsGroup"] == 10001
     assert "fsGroup" not in pods_of()["generate"]["securityContext"]
-    other = Settings(pod_security_context={"fsGroup": 3000})
+    other = Settings(pod_defaults=PodDefaults(pod_security_context={"fsGroup": 3000}))
     assert pods_of(other, **claimed)["finalize"]["securityContext"]["fsGroup"] == 3000
 
 

@@ -70,3 +70,33 @@ capabilities:
 {{- $image := first . }}
 {{- printf "%s:%s" $image.repository (default (last .) $image.tag) }}
 {{- end }}
+
+{{/* What the operator gives to the pods of jobs, as JSON. Only what is set is in it. */}}
+{{- define "rephrase-operator.podDefaults" -}}
+{{- $settings := dict
+  "imagePullPolicy" .Values.worker.image.pullPolicy
+  "imagePullSecrets" .Values.worker.imagePullSecrets
+  "runtimeClassName" .Values.worker.runtimeClassName
+  "nodeSelector" .Values.worker.nodeSelector
+  "tolerations" .Values.worker.tolerations
+  "stepNodeSelector" .Values.worker.stepNodeSelector
+  "stepTolerations" .Values.worker.stepTolerations
+  "priorityClassName" .Values.worker.priorityClassName
+  "labels" .Values.worker.podLabels
+  "annotations" .Values.worker.podAnnotations
+  "env" .Values.worker.env
+  "modelCacheClaim" .Values.worker.modelCache.claimName
+  "scrapeAnnotations" .Values.metrics.scrapeAnnotations
+}}
+{{- $set := dict
+  "stepResources" .Values.worker.stepResources
+  "podSecurityContext" .Values.worker.securityContext.pod
+  "containerSecurityContext" .Values.worker.securityContext.container
+}}
+{{- range $name, $value := $settings }}
+{{- if $value }}
+{{- $_ := set $set $name $value }}
+{{- end }}
+{{- end }}
+{{- toJson $set }}
+{{- end }}

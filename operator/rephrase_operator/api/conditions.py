@@ -180,6 +180,14 @@ def local_paths_refused(fields: Iterable[str]) -> str:
     )
 
 
+def default_claim(claim: str) -> str:
+    """What a message adds when the installer's model cache keeps pods from starting."""
+    return (
+        f"The claim {claim} is the installer's default for caching models (worker.modelCache of the chart): "
+        "create it in this namespace, or set spec.worker.modelCacheClaim to another one in a new job."
+    )
+
+
 def too_many_errors(ratio: float, limit: float) -> str:
     """Message of TooManyErrors."""
     return (

@@ -40,6 +40,7 @@ _KEPT = {
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
 }
 
 _COLUMNS: tuple[tuple[str, str, str, int, str], ...] = (
@@ -164,7 +165,7 @@ def _convert(
             }
             if node.get("required"):
                 result["required"] = node["required"]
-        else:
+        elif "additionalProperties" in node:
             result["additionalProperties"] = _convert(node["additionalProperties"], definitions, classes)
     if result.get("type") == "array":
         result["items"] = _convert(node["items"], definitions, classes)

@@ -102,7 +102,8 @@ CREDENTIALS_PREFIX = "rephrase-"
 use only Secrets that are meant for them, which have names with this prefix.
 """
 
-_CREDENTIAL = "(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$"
+CREDENTIAL = "(SECRET|TOKEN|PASSWORD|_KEY|_CONNECTION_STRING)$"
+"""Names of variables that hold credentials."""
 
 
 class SecretKey(Spec):
@@ -129,7 +130,7 @@ class EnvVar(Spec):
             "exactly one of value and secretKeyRef must be set",
         ),
         Rule(
-            f"!has(self.value) || !self.name.matches('{_CREDENTIAL}')",
+            f"!has(self.value) || !self.name.matches('{CREDENTIAL}')",
             "value can't be used for a credential: put it into a Secret and name it in secretKeyRef",
             ".value",
         ),
@@ -142,7 +143,7 @@ class EnvVar(Spec):
         ),
         Rule(
             # Endpoints, regions and paths are quoted in error messages, logs and statuses.
-            f"!has(self.secretKeyRef) || self.name.matches('{_CREDENTIAL}') || self.name.endsWith('_KEY_ID')",
+            f"!has(self.secretKeyRef) || self.name.matches('{CREDENTIAL}') || self.name.endsWith('_KEY_ID')",
             "secretKeyRef is for credentials only (*SECRET, *TOKEN, *PASSWORD, *_KEY, *_KEY_ID, "
             "*_CONNECTION_STRING): other variables are quoted in logs",
             ".secretKeyRef",

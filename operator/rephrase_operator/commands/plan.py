@@ -78,13 +78,15 @@ def _engine(manifest: Manifest, *, cpu: bool) -> tuple[Resolved, int | None]:
     from rephrase_worker.profiles import UnknownProfileError
 
     spec, status = manifest.spec, RephraseJobStatus()
+    selector = spec.worker.node_selector
     try:
-        found = resolved(spec, status, accelerated=not cpu)
+        found = resolved(spec, status, node_selector=selector, accelerated=not cpu)
     except ValueError as error:
         raise WorkerError(Reason.INVALID_RECIPE, str(error)) from error
     try:
         quick = spec.model_copy(update={"engine": spec.engine.model_copy(update={"profile": "fastest"})})
-        fastest = resolved(quick, status, accelerated=not cpu).tokens_per_second_per_gpu
+        faster = resolved(quick, status, node_selector=selector, accelerated=not cpu)
+        fastest = faster.tokens_per_second_per_gpu
     except UnknownProfileError:
         fastest = None  # There is no profile for this model.
     return found, fastest

@@ -25,8 +25,13 @@ class Readiness:
     """True when something keeps pods from starting."""
 
 
-def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Readiness:
-    """Judge the pods of a step's Job that is meant to run."""
+def assess(
+    child: JobView | None, pods: Sequence[PodView], now: datetime, prerequisites: Sequence[str] = ()
+) -> Readiness:
+    """Judge the pods of a step's Job that is meant to run.
+
+    `prerequisites` are what the cluster must have for such pods, as words.
+    """
     running = [pod for pod in pods if pod.running]
     pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
     troubled = [pod for pod in pending if pod.trouble]
@@ -46,7 +51,8 @@ def assess(child: JobView | None, pods: Sequence[PodView], now: datetime) -> Rea
         return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
     if now - child.start_time < PATIENCE:
         return Readiness(False, ConditionReason.WORKERS_STARTING, "Waiting for a pod.")
-    message = f"Job {child.name} has made no pod; kubectl describe job {child.name} says why (a quota?)."
+    guesses = " ".join(f"{guess}?" for guess in ("a quota", *(f"no {needed}" for needed in prerequisites)))
+    message = f"Job {child.name} has made no pod; kubectl describe job {child.name} says why ({guesses})."
     return Readiness(False, ConditionReason.NO_WORKERS, message, trouble=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +12,20 @@ from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
 from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.progress import Expected, idle_progress
-from rephrase_operator.observed.views import JobObject, Observed
-from rephrase_operator.reconcile.children import gpus_per_worker
+from rephrase_operator.observed.readiness import Readiness, assess
+from rephrase_operator.observed.views import JobObject, Observed, Step
+from rephrase_operator.pod_defaults import PodDefaults
 from rephrase_operator.reconcile.decision import Action, Decision
+from rephrase_operator.reconcile.engine_profile import EngineVerdict, judge
 from rephrase_operator.reconcile.estimation import statistics_of
 from rephrase_operator.reconcile.events import transitions
+from rephrase_operator.reconcile.pods import (
+    cache_claim,
+    defaults_of,
+    gpus_per_worker,
+    node_selector,
+    prerequisites,
+)
 from rephrase_operator.settings import Settings
 from rephrase_worker.profiles import MEAN_OUTPUT_TOKENS
 from rephrase_worker.spec import EngineSettings
@@ -49,10 +59,24 @@ class Draft:
         return gpus_per_worker(self.engine, self.settings)
 
     @property
+    def pod_defaults(self) -> PodDefaults:
+        """The installer's settings of the job's pods."""
+        return defaults_of(self.job, self.settings)
+
+    @property
     def engine(self) -> EngineSettings:
         """The engine's settings as they are resolved."""
         known = self.status.engine
         return self.spec.engine.settings if known is None else known.settings
+
+    def judge_engine(self) -> EngineVerdict:
+        """The verdict on the engine's settings, for the pods that the job gets here."""
+        return judge(
+            self.spec,
+            self.status,
+            node_selector=node_selector(self.spec, self.pod_defaults),
+            accelerated=bool(self.settings.accelerator_resource),
+        )
 
     @property
     def expected(self) -> Expected | None:
@@ -77,6 +101,17 @@ class Draft:
     def samples_per_document(self) -> int:
         """Outputs asked for per document."""
         return len(self.spec.prompts) * self.spec.sampling.rollouts
+
+    def readiness(self, step: Step) -> Readiness:
+        """How the pods of a step are doing."""
+        defaults, gpus = self.pod_defaults, self.gpus if step is Step.GENERATE else 0
+        needed = prerequisites(self.spec, defaults, gpus=gpus)
+        pods = self.seen.of(step, self.job.uid)
+        found = assess(self.seen.jobs.get(step), pods, self.now, needed)
+        claim, own = cache_claim(self.spec, defaults), self.spec.worker.model_cache_claim
+        if claim is None or claim == own or not found.trouble or f'"{claim}"' not in found.message:
+            return found
+        return replace(found, message=f"{found.message} {conditions.default_claim(claim)}")
 
     def set(self, **fields: Any) -> None:
         """Set fields of the status."""

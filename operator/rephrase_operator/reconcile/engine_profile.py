@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rephrase_operator.api import RephraseJobSpec, conditions
@@ -44,16 +45,25 @@ class EngineVerdict:
         return self.reason == ConditionReason.PROFILE_APPLIED
 
 
-def judge(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bool) -> EngineVerdict:
-    """Judge the engine of a job. `accelerated` is false if the operator's workers have no GPUs."""
-    asked = _digest(spec, status, accelerated=accelerated)
+def judge(
+    spec: RephraseJobSpec,
+    status: RephraseJobStatus,
+    *,
+    node_selector: Mapping[str, str],
+    accelerated: bool,
+) -> EngineVerdict:
+    """Judge the engine of a job.
+
+    `node_selector` is that of its workers. `accelerated` is false if the operator's workers have no GPUs.
+    """
+    asked = _digest(spec, status, node_selector, accelerated=accelerated)
     known, started = status.engine, status.start_time is not None
     if started and known is None:
         return _verdict(_from_before(spec, asked))
     if started and known is not None and known.asked == asked:
         return _verdict(known)
     try:
-        found = resolved(spec, status, accelerated=accelerated)
+        found = resolved(spec, status, node_selector=node_selector, accelerated=accelerated)
     except (UnknownGpuError, UnknownProfileError, DoesNotFitError) as error:
         return EngineVerdict(known if started else None, _REFUSALS[type(error)], str(error), kept=started)
     return _verdict(
@@ -70,7 +80,13 @@ def judge(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bool
     )
 
 
-def resolved(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bool) -> Resolved:
+def resolved(
+    spec: RephraseJobSpec,
+    status: RephraseJobStatus,
+    *,
+    node_selector: Mapping[str, str],
+    accelerated: bool,
+) -> Resolved:
     """The settings for this spec, and for the worker's image as far as planning has looked at it.
 
     Raises UnknownGpuError, UnknownProfileError and DoesNotFitError.
@@ -78,7 +94,7 @@ def resolved(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: b
     return resolve(
         model=spec.model.name,
         engine=spec.engine.settings,
-        gpu=choose_gpu(spec.worker.gpu, spec.worker.node_selector, accelerated=accelerated),
+        gpu=choose_gpu(spec.worker.gpu, node_selector, accelerated=accelerated),
         sampling=spec.sampling,
         profile=spec.engine.profile,
         suffix=status.plan.suffix_speculation if status.plan else None,
@@ -122,7 +138,13 @@ def _from_before(spec: RephraseJobSpec, asked: str) -> EngineStatus:
     )
 
 
-def _digest(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bool) -> str:
+def _digest(
+    spec: RephraseJobSpec,
+    status: RephraseJobStatus,
+    node_selector: Mapping[str, str],
+    *,
+    accelerated: bool,
+) -> str:
     """Of everything that the settings are resolved from, but for the profiles themselves."""
     asked = [
         spec.engine.canonical(),
@@ -130,7 +152,7 @@ def _digest(spec: RephraseJobSpec, status: RephraseJobStatus, *, accelerated: bo
         spec.sampling.max_tokens,
         spec.sampling.min_p,
         spec.worker.gpu,
-        spec.worker.node_selector.get(PRODUCT_LABEL),
+        node_selector.get(PRODUCT_LABEL),
         accelerated,
         status.plan.suffix_speculation if status.plan else None,
         status.plan.weights_bytes if status.plan else None,

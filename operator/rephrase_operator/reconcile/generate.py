@@ -12,7 +12,7 @@ from rephrase_operator.observed import quality
 from rephrase_operator.observed.accounting import explain, fold
 from rephrase_operator.observed.intervals import Intervals
 from rephrase_operator.observed.progress import latest_reports, live_progress
-from rephrase_operator.observed.readiness import Readiness, assess
+from rephrase_operator.observed.readiness import Readiness
 from rephrase_operator.observed.spending import priced, spend
 from rephrase_operator.observed.views import ANNOTATION_HASH, JobView, PodView, Step
 from rephrase_operator.reconcile import (
@@ -295,7 +295,7 @@ def _report(draft: Draft, workers: _Workers, *, stopped: bool) -> None:
         _report_stopped(draft, len(live))
         return
     draft.look_again(draft.settings.progress_seconds)
-    ready = assess(workers.child, workers.pods, draft.now)
+    ready = draft.readiness(Step.GENERATE)
     if draft.spec.parallelism == 0 and not live:
         ready = Readiness(False, ConditionReason.SCALED_TO_ZERO, "parallelism is 0: no workers.")
     draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)

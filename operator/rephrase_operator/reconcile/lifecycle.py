@@ -18,7 +18,7 @@ from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.library import LibraryPrompt
 from rephrase_operator.observed.views import JobObject, Observed
-from rephrase_operator.reconcile import children, engine_profile, worker_contract
+from rephrase_operator.reconcile import children, worker_contract
 from rephrase_operator.reconcile.chain import advance
 from rephrase_operator.reconcile.decision import (
     CreateConfigMap,
@@ -30,6 +30,7 @@ from rephrase_operator.reconcile.decision import (
 from rephrase_operator.reconcile.draft import Draft, started
 from rephrase_operator.reconcile.generate import hold_engine
 from rephrase_operator.reconcile.namespace_end import held_up, jobs_to_delete
+from rephrase_operator.reconcile.pods import config_name
 from rephrase_operator.reconcile.prompts import LOOK_AGAIN_SECONDS, PromptProblem, config_maps_of, resolve
 from rephrase_operator.reconcile.single import WAIT_SECONDS
 from rephrase_operator.reconcile.volumes import local_paths
@@ -118,6 +119,7 @@ def _start(draft: Draft) -> None:
         draft.set(
             start_time=draft.now,
             worker_image=draft.settings.worker_image,
+            pod_defaults=draft.settings.pod_defaults.to_status(),
             contract_version=CONTRACT_VERSION,
             recipe_hash=children.recipe_of(draft.job, spec, prompts, draft.status.engine).hash,
             selector=children.selector(draft.job.name),
@@ -128,8 +130,7 @@ def _start(draft: Draft) -> None:
 
 def _resolved(draft: Draft) -> bool:
     """Resolve the engine's settings with their profile. False if the job can't start with them."""
-    accelerated = bool(draft.settings.accelerator_resource)
-    verdict = engine_profile.judge(draft.spec, draft.status, accelerated=accelerated)
+    verdict = draft.judge_engine()
     draft.set(engine=verdict.engine)
     if verdict.engine is None:
         draft.condition(ConditionType.ACCEPTED, False, verdict.reason, verdict.message)
@@ -165,7 +166,7 @@ def _configured(draft: Draft) -> bool:
         files = {RECIPE_FILE: recipe.to_json(job.status.contract_version), ENGINE_FILE: engine}
         draft.do(CreateConfigMap(children.config_map(job, files)))
     elif config.engine != engine and not hold_engine(draft):
-        draft.do(PatchConfigMap(children.config_name(job.name), {ENGINE_FILE: engine}))
+        draft.do(PatchConfigMap(config_name(job.name), {ENGINE_FILE: engine}))
     draft.condition(ConditionType.ACCEPTED, True, ConditionReason.ACCEPTED, "The recipe is frozen.")
     return True
 

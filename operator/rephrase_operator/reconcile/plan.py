@@ -7,7 +7,7 @@ from functools import partial
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase, PlanSummary
 from rephrase_operator.observed.views import Step
-from rephrase_operator.reconcile import children, engine_profile, single
+from rephrase_operator.reconcile import children, single
 from rephrase_operator.reconcile.draft import Draft
 from rephrase_operator.reconcile.single import SingleStep
 from rephrase_worker.spec import PlanReport
@@ -32,9 +32,7 @@ def plan(draft: Draft) -> None:
         contract_version=report.contract_version,
     )
     # Only now the size of every model is known, and what the image can do.
-    engine = engine_profile.judge(
-        draft.spec, draft.status, accelerated=bool(draft.settings.accelerator_resource)
-    )
+    engine = draft.judge_engine()
     if engine.reason == ConditionReason.MODEL_DOES_NOT_FIT:
         draft.fail(ConditionReason.MODEL_DOES_NOT_FIT, engine.message)
         return

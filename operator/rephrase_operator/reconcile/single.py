@@ -12,7 +12,6 @@ from typing import Any
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.observed.accounting import explain
-from rephrase_operator.observed.readiness import assess
 from rephrase_operator.observed.views import JobView, PodView, Step, read_report
 from rephrase_operator.reconcile import start_deadline
 from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
@@ -61,7 +60,7 @@ def run(draft: Draft, this: SingleStep) -> Any:
         # Of several pods none is the second attempt of another.
         attempt = "" if this.progress else f", attempt {len(failed) + 1}"
         message = f"{doing}{attempt}. The last one failed: {last}"
-    _tell(draft, this, child, pods, message)
+    _tell(draft, this, pods, message)
     return None
 
 
@@ -87,9 +86,7 @@ def _align(draft: Draft, this: SingleStep, child: JobView | None, failed: list[P
     return True
 
 
-def _tell(
-    draft: Draft, this: SingleStep, child: JobView | None, pods: tuple[PodView, ...], message: str
-) -> None:
+def _tell(draft: Draft, this: SingleStep, pods: tuple[PodView, ...], message: str) -> None:
     """Phase, message and readiness."""
     deadline = start_deadline.judge(
         draft.spec.failure_policy,
@@ -109,7 +106,7 @@ def _tell(
         )
         draft.phase(Phase.SUSPENDED, f"Suspended; the next step is to {this.step}.")
         return
-    ready = assess(child, pods, draft.now)
+    ready = draft.readiness(this.step)
     draft.condition(ConditionType.WORKERS_READY, ready.ready, ready.reason, ready.message)
     if deadline.exceeded:
         draft.fail_to_start(ready.message)

@@ -36,8 +36,8 @@ class Storage:
     """Additions to the pod's securityContext, which settings of the installer override."""
 
 
-def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:
-    """The claims and the model cache of the pods of a step."""
+def storage(spec: api.RephraseJobSpec, step: Step, *, cache: str | None) -> Storage:
+    """The claims of the pods of a step, and the model cache: `cache` is its claim, if all pods share one."""
     found = Storage()
     volume_of: dict[str, str] = {}
 
@@ -56,7 +56,6 @@ def storage(spec: api.RephraseJobSpec, step: Step) -> Storage:
         folders = {claim: f"{CLAIMS_FOLDER}/{claim}" for claim in claims}
         found.env.append({"name": CLAIMS_VARIABLE, "value": claims_value(folders)})
     if step in _WITH_MODEL:
-        cache = spec.worker.model_cache_claim
         if cache:
             found.mounts.append({"name": claim_volume(cache), "mountPath": CACHE_FOLDER})
             found.env.append({"name": MODEL_CACHE_VARIABLE, "value": SHARED})

@@ -16,8 +16,8 @@ from rephrase_operator.cluster.mirror import Key
 from rephrase_operator.cluster.namespaces import Namespaces
 from rephrase_operator.observed.views import ConfigView, JobObject, view_config
 from rephrase_operator.reconcile import decision as do
-from rephrase_operator.reconcile.children import config_name
 from rephrase_operator.reconcile.events import Event
+from rephrase_operator.reconcile.pods import config_name
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ENGINE_FILE, RECIPE_FILE
 

@@ -13,7 +13,7 @@ from rephrase_operator.api.status.dataset import DatasetSummary
 from rephrase_operator.api.status.engine import EngineStatus
 from rephrase_operator.api.status.estimate import CostStatus, EstimateStatus
 from rephrase_operator.api.status.mix import MixStatus
-from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most
+from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most, kept_as_it_is
 from rephrase_operator.api.status.progress import (
     FAILURES_LIMIT,
     FinishedShards,
@@ -43,6 +43,10 @@ class RephraseJobStatus(Part):
     completion_time: datetime | None = Field(default=None, description="When the job succeeded or failed.")
     worker_image: Annotated[str, at_most(1024)] | None = Field(
         default=None, description="Image of the job's pods, which a job keeps to its end."
+    )
+    pod_defaults: Annotated[dict[str, Any], kept_as_it_is] | None = Field(
+        default=None,
+        description="The installer's settings of the job's pods, which a job keeps to its end.",
     )
     contract_version: int = Field(
         default=1,

@@ -15,6 +15,9 @@ def at_most(length: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": length})
 
 
+kept_as_it_is = WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+"""An object of which the API server checks nothing."""
+
 Message = Annotated[str, at_most(4096)]
 Word = Annotated[str, at_most(256)]
 
