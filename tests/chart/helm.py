@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,22 @@ def as_flags(values: Manifest | None) -> list[str]:
     ]
 
 
-def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+def hooks(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The manifests that Helm makes for a moment only, in an upgrade or a test."""
+    return [found for found in manifests if "helm.sh/hook" in found["metadata"].get("annotations", {})]
+
+
+def lasting(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The manifests of a release without its hooks."""
+    return [found for found in manifests if found not in hooks(manifests)]
+
+
+def of_kind(manifests: Sequence[Manifest], kind: str) -> list[Manifest]:
     """The manifests of one kind."""
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def the(manifests: list[Manifest], kind: str) -> Manifest:
+def the(manifests: Sequence[Manifest], kind: str) -> Manifest:
     """The only manifest of a kind."""
     (manifest,) = of_kind(manifests, kind)
     return manifest

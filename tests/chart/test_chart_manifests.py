@@ -104,14 +104,14 @@ def test_an_upgrade_starts_the_new_operator_before_it_ends_the_old_one() -> None
 
 def test_one_replica_has_no_budget_that_would_keep_its_node_from_being_drained() -> None:
     manifests = golden.rendered("default")
-    deployment = the(list(manifests), "Deployment")["spec"]
+    deployment = the(manifests, "Deployment")["spec"]
     assert deployment["replicas"] == 1
     assert "topologySpreadConstraints" not in deployment["template"]["spec"]
-    assert not of_kind(list(manifests), "PodDisruptionBudget")
+    assert not of_kind(manifests, "PodDisruptionBudget")
 
 
 def test_two_replicas_are_spread_and_only_one_may_be_evicted_at_a_time() -> None:
-    manifests = list(golden.rendered("high-availability"))
+    manifests = golden.rendered("high-availability")
     deployment = the(manifests, "Deployment")["spec"]
     assert deployment["replicas"] == 2
     labels = deployment["template"]["metadata"]["labels"]

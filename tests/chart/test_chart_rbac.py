@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from rephrase_operator.api import crd
 from rephrase_operator.settings import LEASE_NAME
-from tests.chart.helm import ROOT, Manifest, of_kind, render, the
+from tests.chart import golden
+from tests.chart.helm import ROOT, Manifest, hooks, lasting, of_kind, render, the
 
 Rule = tuple[str, str, str, str]
 """API group, resource, object name, verb."""
@@ -28,6 +30,7 @@ def rules(role: Manifest) -> set[Rule]:
 def bound(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
     """The roles bound to the operator's account, with the namespace that each counts in (empty: all)."""
     account = the(manifests, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    manifests = lasting(manifests)
     found = []
     for binding in of_kind(manifests, "RoleBinding") + of_kind(manifests, "ClusterRoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "rephrase"}]
@@ -44,7 +47,7 @@ def bound(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
 
 @pytest.fixture(scope="module")
 def cluster_wide() -> list[Manifest]:
-    return render()
+    return list(golden.rendered("default"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def namespaced() -> list[Manifest]:
 
 
 def test_the_permissions_are_those_of_the_documentation(cluster_wide: list[Manifest]) -> None:
-    documented: dict[str, set[Rule]] = {"watched": set(), "own": set()}
+    documented: dict[str, set[Rule]] = {"watched": set(), "own": set(), "upgrade": set()}
     for line in (ROOT / "docs" / "install.md").read_text().splitlines():
         cells = [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
         if len(cells) == 4 and cells[0] in documented:
@@ -63,7 +66,8 @@ def test_the_permissions_are_those_of_the_documentation(cluster_wide: list[Manif
             plural, _, group = resource.partition(".")
             documented[where] |= {(group, plural, name, verb.strip()) for verb in verbs.split(",")}
     roles = dict(bound(cluster_wide))
-    assert documented == {"watched": rules(roles[""]), "own": rules(roles["rephrase"])}
+    upgrade = rules(the(hooks(cluster_wide), "ClusterRole"))
+    assert documented == {"watched": rules(roles[""]), "own": rules(roles["rephrase"]), "upgrade": upgrade}
 
 
 def test_no_permission_is_a_wildcard_or_reaches_secrets_or_into_pods(cluster_wide: list[Manifest]) -> None:
@@ -79,8 +83,8 @@ def test_no_permission_is_a_wildcard_or_reaches_secrets_or_into_pods(cluster_wid
 def test_with_namespaces_the_operator_has_no_cluster_wide_permission(
     cluster_wide: list[Manifest], namespaced: list[Manifest]
 ) -> None:
-    assert not of_kind(namespaced, "ClusterRoleBinding")
-    assert {role["metadata"]["name"] for role in of_kind(namespaced, "ClusterRole")} == {
+    assert not of_kind(lasting(namespaced), "ClusterRoleBinding")
+    assert {role["metadata"]["name"] for role in of_kind(lasting(namespaced), "ClusterRole")} == {
         "test-rephrase-operator-edit",
         "test-rephrase-operator-view",
     }
@@ -104,14 +108,14 @@ def test_the_lease_that_may_be_held_is_the_operators(cluster_wide: list[Manifest
 
 def test_an_account_of_the_installers_own_is_bound_and_not_created() -> None:
     manifests = render({"serviceAccount": {"create": False, "name": "mine"}})
-    assert not of_kind(manifests, "ServiceAccount")
+    assert not of_kind(lasting(manifests), "ServiceAccount")
     assert len(bound(manifests)) == 2
 
 
 def test_a_token_is_mounted_only_where_the_pod_asks_for_it(cluster_wide: list[Manifest]) -> None:
     pod: dict[str, Any] = the(cluster_wide, "Deployment")["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is True
-    assert the(cluster_wide, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert the(lasting(cluster_wide), "ServiceAccount")["automountServiceAccountToken"] is False
 
 
 def test_users_who_may_edit_or_view_may_do_so_with_rephrasejobs(cluster_wide: list[Manifest]) -> None:
@@ -121,4 +125,34 @@ def test_users_who_may_edit_or_view_may_do_so_with_rephrasejobs(cluster_wide: li
     assert ("rephrase.dev", "rephrasejobs/scale", "", "patch") in rules(edit)
     assert {group for group, _, _, _ in rules(view) | rules(edit)} == {"rephrase.dev"}
     assert not any(resource == "rephrasejobs/status" for _, resource, _, _ in rules(edit))
-    assert not of_kind(render({"aggregateRoles": False}), "ClusterRole")[1:]
+    assert not of_kind(lasting(render({"aggregateRoles": False})), "ClusterRole")[1:]
+
+
+def test_only_the_upgrade_may_change_the_crd_and_no_other_one(cluster_wide: list[Manifest]) -> None:
+    job, role = (the(hooks(cluster_wide), kind) for kind in ("Job", "ClusterRole"))
+    assert {(name, verb) for _, _, name, verb in rules(role)} == {
+        (crd.build()["metadata"]["name"], verb) for verb in ("get", "update")
+    }
+    account = {"kind": "ServiceAccount", "name": role["metadata"]["name"], "namespace": "rephrase"}
+    assert the(hooks(cluster_wide), "ClusterRoleBinding")["subjects"] == [account]
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+    for manifest in hooks(cluster_wide):
+        assert "hook-succeeded" in manifest["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+
+
+def test_the_account_is_there_before_the_job_that_upgrades_crds(cluster_wide: list[Manifest]) -> None:
+    weights = {
+        manifest["kind"]: int(manifest["metadata"]["annotations"].get("helm.sh/hook-weight", 0))
+        for manifest in hooks(cluster_wide)
+        if manifest["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    }
+    assert weights.pop("Job") > max(weights.values())
+
+
+def test_the_pod_that_upgrades_crds_is_not_taken_for_an_operator(cluster_wide: list[Manifest]) -> None:
+    labels = the(hooks(cluster_wide), "Job")["spec"]["template"]["metadata"]["labels"]
+    assert not the(cluster_wide, "Service")["spec"]["selector"].items() <= labels.items()
+
+
+def test_crds_need_not_be_upgraded_by_the_chart() -> None:
+    assert not of_kind(render({"crds": {"upgrade": False}}), "Job")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -22,6 +24,9 @@ from rephrase_operator.api.status import RephraseJobStatus
 CRD_PATH = Path(__file__).resolve().parents[3] / "crds" / f"{rephrasejob.GROUP}_{rephrasejob.PLURAL}.yaml"
 
 HEADER = "# Generated from operator/rephrase_operator/api/ by `make generate`. Do not edit.\n"
+
+VERSION_ANNOTATION = f"{rephrasejob.GROUP}/version"
+"""The version of this project that the CRD is from: an older one must not replace a newer one."""
 
 _KEPT = {
     "type",
@@ -107,9 +112,17 @@ def build() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{rephrasejob.PLURAL}.{rephrasejob.GROUP}"},
+        "metadata": {
+            "name": f"{rephrasejob.PLURAL}.{rephrasejob.GROUP}",
+            "annotations": {VERSION_ANNOTATION: metadata.version("rephrase-operator")},
+        },
         "spec": {"group": rephrasejob.GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
+
+
+def version_of(crd: Mapping[str, Any]) -> str:
+    """The version of this project that a CRD is from; empty if it does not say."""
+    return str((crd["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, ""))
 
 
 def render() -> str:

@@ -210,6 +210,11 @@ def leases(namespace: str, name: str = "") -> str:
     return _scoped("/apis/coordination.k8s.io/v1", "leases", namespace, name)
 
 
+def crds(name: str) -> str:
+    """Path of a CustomResourceDefinition."""
+    return _scoped("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", None, name)
+
+
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON merge patch (RFC 7386) that makes `new` of `old`; empty when they are the same."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}
