@@ -84,6 +84,8 @@ class PodDefaults(BaseModel):
     """Of the pods that don't generate, unless a job sets its own."""
     model_cache_claim: ObjectName | None = None
     """Claim of the job's namespace that caches models of the Hub, for jobs that name none."""
+    model_cache_namespaces: list[ObjectName] = Field(default=[], max_length=256)
+    """Namespaces whose jobs have this claim; none: all."""
     scrape_annotations: bool = False
     """Puts prometheus.io/scrape, port and path on the pods that serve metrics."""
     pod_security_context: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

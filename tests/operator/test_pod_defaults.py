@@ -154,6 +154,13 @@ def test_a_model_of_the_hub_is_cached_in_the_installers_claim_unless_the_job_nam
     assert claims(templates(settings, **simulated)["generate"]) == []
 
 
+@pytest.mark.parametrize(("namespaces", "cached"), [(["default"], True), (["elsewhere"], False)])
+def test_the_claim_is_that_of_the_namespaces_that_have_one(namespaces: list[str], cached: bool) -> None:
+    settings = settings_of(modelCacheClaim="models", modelCacheNamespaces=namespaces)
+    volumes = templates(settings, model={"name": "acme/tiny"})["generate"]["spec"]["volumes"]
+    assert any("persistentVolumeClaim" in volume for volume in volumes) == cached
+
+
 def test_new_settings_of_the_installer_change_nothing_of_a_job_that_has_started() -> None:
     old, new = settings_of(**GPU_CLUSTER), settings_of(runtimeClassName="other", tolerations=[BATCH_TAINT])
     changed, kept_on = world_of(old).planned(shards=2), world_of(old).planned(shards=2)

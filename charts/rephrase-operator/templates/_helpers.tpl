@@ -71,6 +71,20 @@ capabilities:
 {{- printf "%s:%s" $image.repository (default (last .) $image.tag) }}
 {{- end }}
 
+{{/* The claim that caches models for jobs that name none; empty: there is none. */}}
+{{- define "rephrase-operator.modelCacheClaim" -}}
+{{- if .Values.worker.modelCache.create }}
+{{- default (printf "%s-models" (include "rephrase-operator.fullname" .)) .Values.worker.modelCache.claimName }}
+{{- else }}
+{{- .Values.worker.modelCache.claimName }}
+{{- end }}
+{{- end }}
+
+{{/* The namespaces whose jobs have this claim, as a JSON list; empty: all. */}}
+{{- define "rephrase-operator.modelCacheNamespaces" -}}
+{{- default .Values.watchNamespaces .Values.worker.modelCache.namespaces | toJson }}
+{{- end }}
+
 {{/* What the operator gives to the pods of jobs, as JSON. Only what is set is in it. */}}
 {{- define "rephrase-operator.podDefaults" -}}
 {{- $settings := dict
@@ -85,7 +99,8 @@ capabilities:
   "labels" .Values.worker.podLabels
   "annotations" .Values.worker.podAnnotations
   "env" .Values.worker.env
-  "modelCacheClaim" .Values.worker.modelCache.claimName
+  "modelCacheClaim" (include "rephrase-operator.modelCacheClaim" .)
+  "modelCacheNamespaces" .Values.worker.modelCache.namespaces
   "scrapeAnnotations" .Values.metrics.scrapeAnnotations
 }}
 {{- $set := dict

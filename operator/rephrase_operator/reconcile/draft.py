@@ -108,7 +108,7 @@ class Draft:
         needed = prerequisites(self.spec, defaults, gpus=gpus)
         pods = self.seen.of(step, self.job.uid)
         found = assess(self.seen.jobs.get(step), pods, self.now, needed)
-        claim, own = cache_claim(self.spec, defaults), self.spec.worker.model_cache_claim
+        claim, own = cache_claim(self.job.namespace, self.spec, defaults), self.spec.worker.model_cache_claim
         if claim is None or claim == own or not found.trouble or f'"{claim}"' not in found.message:
             return found
         return replace(found, message=f"{found.message} {conditions.default_claim(claim)}")

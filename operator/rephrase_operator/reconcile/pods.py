@@ -73,7 +73,7 @@ def pod(
     """The template of a step's pods. `engine` is that of a step that runs one; such a pod gets GPUs."""
     defaults = defaults_of(job, settings)
     gpus = gpus_per_worker(engine, settings) if engine else 0
-    disks = storage(spec, step, cache=cache_claim(spec, defaults))
+    disks = storage(spec, step, cache=cache_claim(job.namespace, spec, defaults))
     volumes = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}, *disks.volumes]
     if engine is not None and engine.gpus > 1:
         # NCCL exchanges tensors between the GPUs of a pod at /dev/shm; the default 64 MiB are too few.
@@ -106,10 +106,13 @@ def prerequisites(spec: api.RephraseJobSpec, defaults: PodDefaults, *, gpus: int
     return [*found, f"PriorityClass {priority}"] if priority else found
 
 
-def cache_claim(spec: api.RephraseJobSpec, defaults: PodDefaults) -> str | None:
+def cache_claim(namespace: str, spec: api.RephraseJobSpec, defaults: PodDefaults) -> str | None:
     """The claim that caches the model: the job's own, or else the installer's for a model of the Hub."""
+    if spec.worker.model_cache_claim is not None:
+        return spec.worker.model_cache_claim
     of_the_hub = not spec.model.name.startswith(("/", "pvc://")) and spec.engine.backend == "vllm"
-    return spec.worker.model_cache_claim or (defaults.model_cache_claim if of_the_hub else None)
+    there = not defaults.model_cache_namespaces or namespace in defaults.model_cache_namespaces
+    return defaults.model_cache_claim if of_the_hub and there else None
 
 
 def node_selector(spec: api.RephraseJobSpec, defaults: PodDefaults) -> dict[str, str]:
