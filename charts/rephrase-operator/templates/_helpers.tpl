@@ -21,6 +21,12 @@ app.kubernetes.io/name: {{ include "rephrase-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of the pod that upgrades CRDs. Its name is another one: the metrics Service must not take it for an operator. */}}
+{{- define "rephrase-operator.crdLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-crds" (include "rephrase-operator.name" .) | trunc 63 }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "rephrase-operator.labels" -}}
 {{ include "rephrase-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
