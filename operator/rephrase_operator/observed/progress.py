@@ -15,7 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards, Generating, PlanSummary, Progress
+from rephrase_operator.api.status import (
+    ERROR_CODES_LIMIT,
+    Counted,
+    FinishedShards,
+    Generating,
+    PlanSummary,
+    Progress,
+)
 from rephrase_operator.observed import tally
 from rephrase_operator.observed.accounting import COUNTS
 from rephrase_operator.observed.intervals import Intervals
@@ -177,6 +184,15 @@ def final_progress(
             **_NOBODY,
         }
     )
+
+
+def counted(before: Progress | None, report: FinalReport, final: Progress) -> Counted:
+    """What Prometheus' counters show from now on: `final`, but nothing less than `before`."""
+    exact = {name: getattr(final, name) for name in _ALL_COUNTS}
+    exact["samples_text"] += report.samples_filtered
+    exact["output_tokens"] += report.filtered_output_tokens
+    before = before or Progress()
+    return Counted(**{name: max(count, getattr(before, name)) for name, count in exact.items()})
 
 
 def percent(ratio: float) -> str:

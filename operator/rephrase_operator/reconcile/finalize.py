@@ -11,7 +11,7 @@ from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason
 from rephrase_operator.api.status import DatasetSummary, Phase
 from rephrase_operator.observed import quality
-from rephrase_operator.observed.progress import final_progress
+from rephrase_operator.observed.progress import counted, final_progress
 from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile import children, single
 from rephrase_operator.reconcile.draft import Draft
@@ -26,17 +26,20 @@ def finalize(draft: Draft) -> None:
     report: FinalReport | None = single.run(draft, this)
     if report is None:
         return
+    before = draft.job.status.progress
+    final = final_progress(
+        before,
+        report,
+        draft.status.account,
+        draft.status.generating,
+        samples_per_document=draft.samples_per_document,
+        gpus=draft.gpus,
+    )
     draft.set(
         quality=quality.shown(report.quality) or draft.status.quality,
         dataset=DatasetSummary(**report.model_dump(include=set(DatasetSummary.model_fields))),
-        progress=final_progress(
-            draft.job.status.progress,
-            report,
-            draft.status.account,
-            draft.status.generating,
-            samples_per_document=draft.samples_per_document,
-            gpus=draft.gpus,
-        ),
+        counted=counted(before, report, final),
+        progress=final,
     )
     _fail_if_incomplete(draft, report)
 

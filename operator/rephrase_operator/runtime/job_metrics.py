@@ -1,6 +1,20 @@
 """The metrics of a job, one entry each: how it is called, what it means, and where its values come from.
 
 docs/reference/metrics.md is made from these entries, so a metric is documented where it is declared.
+
+A counter never falls, and never starts again, whatever happens to the operator. Prometheus takes a counter
+that falls for one that started again from zero, and adds all of it once more; `rate()` then shows a leap. So:
+
+1. Every value is read from the object as it is in the API, never from memory and never from a decision that
+   is not written yet. Whichever process exports a job, before or after a restart, exports a value of the same
+   history.
+2. In this history no count falls. A status is written over the version that it was made from, and its counts
+   are at least those of that version. `observed.progress`, `observed.tally` and `observed.spending` see to
+   it while the job runs, `status.counted` when it ends.
+3. A process that has just started exports nothing of a job until it has read it, instead of zero. And only
+   the process that holds the Lease exports jobs, so no two of them tell different moments at once.
+
+What the workers did while no operator ran is counted by the first pass afterwards. That is a true increase.
 """
 
 from __future__ import annotations
@@ -83,6 +97,11 @@ def _figure(part: str, name: str) -> Read:
     return lambda job: _one(job.part(part).get(name))
 
 
+def _count(name: str) -> Read:
+    """A count of progress that does not fall when the job ends."""
+    return lambda job: _one((job.part("counted") or job.part("progress")).get(name))
+
+
 def _moment(name: str) -> Read:
     """A moment in the status."""
 
@@ -158,10 +177,13 @@ def _conditions(job: ShownJob) -> Series:
 
 
 def _samples(job: ShownJob) -> Series:
-    progress = job.part("progress")
-    # Texts that finalizing leaves out were counted as texts before, and a counter does not fall.
-    texts = progress.get("samplesText", 0) + progress.get("samplesFiltered", 0)
-    return [(("text",), texts), (("error",), progress.get("samplesError", 0))]
+    counted, progress = job.part("counted"), job.part("progress")
+    if not progress:
+        return []
+    # An operator without status.counted has finalized the job: these were texts until then.
+    left_out = 0 if counted else progress.get("samplesFiltered", 0)
+    shown = counted or progress
+    return [(("text",), shown["samplesText"] + left_out), (("error",), shown["samplesError"])]
 
 
 _SHARD_STATES = ("succeeded", "failed", "running", "pending")
@@ -370,7 +392,7 @@ _COUNTS = (
         kind=CounterMetricFamily,
         unit="documents",
         help="Documents whose samples are all finished.",
-        read=_figure("progress", "documents"),
+        read=_count("documents"),
     ),
     JobMetric(
         name="rephrase_job_samples",
@@ -393,21 +415,21 @@ _COUNTS = (
         kind=CounterMetricFamily,
         unit="tokens",
         help="Prompt tokens of finished samples.",
-        read=_figure("progress", "promptTokens"),
+        read=_count("promptTokens"),
     ),
     JobMetric(
         name="rephrase_job_cached_prompt_tokens",
         kind=CounterMetricFamily,
         unit="tokens",
         help="Prompt tokens of finished samples that came from the prefix cache.",
-        read=_figure("progress", "cachedPromptTokens"),
+        read=_count("cachedPromptTokens"),
     ),
     JobMetric(
         name="rephrase_job_output_tokens",
         kind=CounterMetricFamily,
         unit="tokens",
         help="Output tokens of finished samples.",
-        read=_figure("progress", "outputTokens"),
+        read=_count("outputTokens"),
     ),
     JobMetric(
         name="rephrase_job_failed_attempts",

@@ -16,6 +16,7 @@ from rephrase_operator.api.status.mix import MixStatus
 from rephrase_operator.api.status.part import Condition, Message, Part, Phase, Word, at_most, kept_as_it_is
 from rephrase_operator.api.status.progress import (
     FAILURES_LIMIT,
+    Counted,
     FinishedShards,
     Generating,
     PlanSummary,
@@ -77,6 +78,9 @@ class RephraseJobStatus(Part):
         "failurePolicy.pendingDeadlineSeconds counts from here.",
     )
     generated: bool = Field(default=False, description="Every shard is complete or abandoned.")
+    counted: Counted | None = Field(
+        default=None, description="The job's counters in Prometheus, which must not fall at its end."
+    )
     dataset: DatasetSummary | None = Field(default=None, description="What finalizing added up.")
     mix: MixStatus | None = Field(default=None, description="How far mixing is, and what it came to.")
     published: Published | None = Field(default=None, description="What publishing put on the Hub.")

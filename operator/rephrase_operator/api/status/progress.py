@@ -127,6 +127,22 @@ class Progress(Part):
     gpus: int = Field(default=0, description="GPUs that the running workers hold; 0 on CPUs.")
 
 
+class Counted(Part):
+    """The counts as Prometheus gets them once the dataset is finalized: exact, or what the workers had
+    reported where that is more.
+
+    It can be more: a killed worker's last samples were made again, and outputs that are left out of the
+    dataset have cost tokens. A counter that falls would be taken for one that started again from zero.
+    """
+
+    documents: int = Field(default=0, description="Documents.")
+    samples_text: int = Field(default=0, description="Outputs with text, those that were left out included.")
+    samples_error: int = Field(default=0, description="Outputs in error.")
+    prompt_tokens: int = Field(default=0, description="Prompt tokens.")
+    cached_prompt_tokens: int = Field(default=0, description="Cached prompt tokens.")
+    output_tokens: int = Field(default=0, description="Output tokens.")
+
+
 class ShardFailure(Part):
     """A shard whose worker failed, and why it failed the last time."""
 
