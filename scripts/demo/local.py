@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from scripts.demo import input as demo_input
-from scripts.demo import output
+from scripts.demo import monitor, output
 from scripts.demo.model import FOLDER as MODEL
 from scripts.demo.processes import Processes, answers, free_port
 from scripts.demo.shell import CHART, EXAMPLE, NAME, ROOT, DemoError, command, console
@@ -29,6 +29,14 @@ HOME = ROOT / ".local" / "demo"
 INPUT, OUTPUT, CLUSTER = HOME / "input", HOME / "output", HOME / "cluster"
 NAMESPACE = "rephrase-system"
 """Of the operator."""
+
+STEPS = (
+    "make demo-up                  keeps the cluster running, with live panels in",
+    "                              a browser, and kubectl to play with",
+    "DOCS=2 make demo              fewer documents",
+    "INPUT=my.parquet make demo    your own documents (field: text)",
+)
+"""What to try after a demo that has ended."""
 
 processes = Processes(HOME)
 
@@ -42,11 +50,14 @@ def run(*, keep: bool) -> None:
         console.print("Starting a local cluster and the operator ...")
         start_cluster()
         port = start_operator()
+        page = monitor.start(processes, CLUSTER / "kubeconfig", NAMESPACE, port) if keep else None
+        if page:
+            console.print(f"Live panels in a browser: [bold]{page}[/]")
         follow(manifest)
         output.show(OUTPUT)
         job = json.loads(kubectl("get", "rephrasejob", NAME, "-o", "json"))
         output.show_estimate(job["status"])
-        output.show_next_steps(OUTPUT, CLUSTER / "kubeconfig" if keep else None, port, root=ROOT)
+        output.show_next_steps(OUTPUT, steps_while_it_runs(page, port) if page else STEPS)
         kept = keep
     finally:
         if not kept:
@@ -56,7 +67,23 @@ def run(*, keep: bool) -> None:
 def down() -> None:
     """Stop what an earlier run left running."""
     processes.stop()
-    console.print("The demo's cluster and operator are stopped; the dataset stays where it is.")
+    console.print("The demo is stopped; the dataset stays where it is.")
+
+
+def steps_while_it_runs(page: str, port: int) -> list[str]:
+    """What to try with the cluster that stays up."""
+    kubeconfig = (CLUSTER / "kubeconfig").relative_to(ROOT)
+    return [
+        f"live panels   {page}",
+        "",
+        f"export PATH=$PWD/.cache/bin:$PATH KUBECONFIG=$PWD/{kubeconfig}",
+        "kubectl get rephrasejobs -o wide",
+        f"kubectl describe rephrasejob {NAME}",
+        "kubectl get jobs,pods",
+        f"curl -s http://127.0.0.1:{port}/metrics | grep ^rephrase_",
+        "",
+        "make demo-down   stops all of it",
+    ]
 
 
 def prepare() -> dict[str, Any]:

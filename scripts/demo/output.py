@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rephrase_worker.plan import ShardPlan
 from rephrase_worker.quality.report import QualityReport
 from rephrase_worker.source.reader import ShardReader
 from rephrase_worker.spec import Recipe
-from scripts.demo.shell import console
+from scripts.demo.shell import ROOT, console
 
 Row = dict[str, Any]
 
@@ -175,30 +176,15 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "-"
 
 
-def show_next_steps(output: Path, kubeconfig: Path | None, port: int, *, root: Path) -> None:
-    """Say where the dataset lies and what to try next; `kubeconfig` when the cluster stays up."""
-    folder = output.relative_to(root)
+def show_next_steps(output: Path, steps: Sequence[str]) -> None:
+    """Say where the dataset lies and what to try next."""
+    folder = output.relative_to(ROOT)
     lines = [
         f"dataset   {folder}/",
         f"card      {folder}/README.md",
         f"report    {folder}/_rephrase/report.html",
         "",
+        *steps,
     ]
-    if kubeconfig is None:
-        lines += [
-            "make demo-up                  keeps the cluster running, to try",
-            "                              kubectl get rephrasejobs, kubectl describe,",
-            "                              and the operator's /metrics",
-            "DOCS=2 make demo              fewer documents",
-            "INPUT=my.parquet make demo    your own documents (field: text)",
-        ]
-    else:
-        lines += [
-            f"export KUBECONFIG={kubeconfig}",
-            "kubectl get rephrasejobs -o wide",
-            "kubectl describe rephrasejob demo",
-            "kubectl get jobs,pods",
-            f"curl -s http://127.0.0.1:{port}/metrics | grep ^rephrase_",
-            "make demo-down                stops the cluster and the operator",
-        ]
-    console.print(Panel("\n".join(lines), title="what to try next", expand=False, padding=(1, 2)))
+    text = escape("\n".join(lines))
+    console.print(Panel(text, title="what to try next", expand=False, padding=(1, 2)))
