@@ -69,6 +69,9 @@ class ApiServer:
         if request.path in ("/healthz", "/readyz", "/livez"):
             return web.Response(text="ok")
         user = self.authority.user(request.headers.get("Authorization", ""))
+        if other := request.headers.get("Impersonate-User"):
+            self.authority.check(user, Request("impersonate", resource="users", name=other))
+            raise ApiError(501, "localcluster lets nobody impersonate another user: it is a test double")
         target = self._target(request)
         if target is None:
             self.authority.check(user, Request(request.method.lower(), path=request.path))
@@ -79,6 +82,8 @@ class ApiServer:
         verb, resource, sub = _verb(request, target), target.resource, target.subresource
         called = f"{resource.plural}/{sub}" if sub else resource.plural
         self.authority.check(user, Request(verb, resource.group, called, target.namespace, target.name))
+        if sub in NOT_HERE.get(resource.plural, ()):
+            raise ApiError(501, f"localcluster has no {resource.plural}/{sub}: it is a test double")
         if sub == "log":
             return await self._subresources.log(request, target)
         if verb == "watch":
@@ -129,9 +134,9 @@ class ApiServer:
             namespace, rest = rest[1], rest[2:]
         resource = self._registry.find(group, version, rest[0])
         name, sub = (*rest[1:3], "", "")[:2]
-        if resource is not None and sub in NOT_HERE.get(resource.plural, ()):
-            raise ApiError(501, f"localcluster has no {resource.plural}/{sub}: it is a test double")
-        if resource is None or (sub and sub not in resource.subresources):
+        if resource is None or not (
+            not sub or sub in resource.subresources or sub in NOT_HERE.get(resource.plural, ())
+        ):
             raise ApiError(404, "the server could not find the requested resource")
         validation, dry = request.query.get("fieldValidation", ""), request.query.get("dryRun") == "All"
         return Target(resource, namespace, name, sub, validation, dry)
