@@ -16,8 +16,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards import __main__ as generate
 from dashboards.reading import filled, names, panels, queries
-from scripts.reference import metrics as reference
 from tests.programs import program
+from tests.promql import exported, metrics_of
 
 FILES = [path.name for path in generate.files()]
 GRID = 24
@@ -45,22 +45,6 @@ def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def variables(dashboard: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in dashboard["templating"]["list"]}
-
-
-def exported() -> set[str]:
-    """Names of the series that operator and workers export."""
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", reference.page(), re.MULTILINE)
-    ends = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
-    return {name + end for name, kind in rows for end in ends[kind]}
-
-
-def metrics_of(expression: str) -> set[str]:
-    """Names of the metrics that an expression selects."""
-    bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expression)
-    bare = re.sub(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)", " ", bare)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", bare)
-    words = re.findall(r"[A-Za-z_:][\w:]*(?!\w*\s*\()", bare)
-    return {word for word in words if word not in {"and", "or", "unless", "bool", "offset"}}
 
 
 def test_the_files_are_what_the_code_says() -> None:

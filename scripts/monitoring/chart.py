@@ -1,4 +1,4 @@
-"""The chart's objects for the Prometheus operator, as `helm template` renders them."""
+"""The chart's monitors as `helm template` renders them, and its rules, which are plain files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "rephrase-operator"
+RULES = CHART / "rules" / "*.yaml"
+"""The rule files; Prometheus takes the pattern as it is."""
 TEMPLATES = ("podmonitor.yaml", "servicemonitor.yaml")
 
 Manifest = dict[str, Any]

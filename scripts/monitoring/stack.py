@@ -79,7 +79,7 @@ def start(
     discovery = process.start("discovery", command, folder=folder, port=port, ready="/")
     try:
         configuration = scrape.configuration(
-            monitors, pods=discovery.url, operator=operator, interval=interval
+            monitors, pods=discovery.url, operator=operator, rules=[str(chart.RULES)], interval=interval
         )
         return Stack(discovery, start_prometheus(folder, configuration))
     except BaseException:

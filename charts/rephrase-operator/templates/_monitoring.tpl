@@ -23,3 +23,35 @@ the dashboards read. Regular expressions that match a whole name.
   scrapeTimeout: {{ . }}
   {{- end }}
 {{- end }}
+
+{{/*
+An alert of rules/ with what the values change about it, as a list: empty if it is switched off. Takes a list of the
+alert and of metrics.prometheusRule.
+*/}}
+{{- define "rephrase-operator.alert" -}}
+{{- $alert := first . }}
+{{- $values := last . }}
+{{- $change := get $values.alerts $alert.alert | default dict }}
+{{- if get $change "enabled" | toString | ne "false" }}
+  {{- if hasKey $change "threshold" }}
+    {{- $marked := "[0-9.]+ # threshold" }}
+    {{- if not (regexMatch $marked $alert.expr) }}
+      {{- fail (printf "metrics.prometheusRule.alerts.%s has no threshold" $alert.alert) }}
+    {{- end }}
+    {{- $_ := set $alert "expr" (regexReplaceAll $marked $alert.expr (toString $change.threshold)) }}
+  {{- end }}
+  {{- with $change.for }}
+    {{- $_ := set $alert "for" . }}
+  {{- end }}
+  {{- with $change.severity }}
+    {{- $_ := set $alert.labels "severity" . }}
+  {{- end }}
+  {{- with $values.runbookUrl }}
+    {{- $anchor := $alert.annotations.runbook_url | splitList "#" | last }}
+    {{- $_ := set $alert.annotations "runbook_url" (printf "%s#%s" . $anchor) }}
+  {{- end }}
+{{- list $alert | toYaml }}
+{{- else }}
+{{- list | toYaml }}
+{{- end }}
+{{- end }}
