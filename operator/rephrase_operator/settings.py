@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, DirectoryPath, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         default=PodDefaults(),
         description="JSON: the chart's settings of the pods of jobs that start from now on, such as "
         '{"tolerations": [...]}; a job keeps those that it started with.',
+    )
+    prompts: DirectoryPath | None = Field(
+        default=None,
+        description="Folder of prompts that every job can name beside those of the library, each in NAME.md.",
     )
     metrics_port: int = Field(
         default=9090, ge=1, le=65535, description="Port of /metrics and /healthz, on every address."

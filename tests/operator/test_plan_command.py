@@ -114,6 +114,19 @@ def test_prompts_of_config_maps_in_the_file(tmp_path: Path, capsys: pytest.Captu
     assert "no ConfigMap prompts" in refused(capsys, "-f", written(tmp_path, job))
 
 
+def test_prompts_of_the_installer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house = tmp_path / "house"
+    house.mkdir()
+    (house / "haiku.md").write_text("---\nexpectedTokens: 11\n---\nSum the text up in a haiku.")
+    file = written(tmp_path, manifest(tmp_path, prompts=[{"name": "haiku"}]))
+    assert "haiku" in refused(capsys, "-f", file)
+    found = planned(capsys, "-f", file, "--prompts", str(house))
+    assert found["estimate"]["documents"]["expected"] == 30
+    with pytest.raises(SystemExit):
+        main(["plan", "-f", file, "--prompts", str(house / "haiku.md")])
+    assert "is no folder" in capsys.readouterr().err
+
+
 def test_from_standard_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

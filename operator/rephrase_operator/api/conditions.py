@@ -139,6 +139,14 @@ def invalid_prompt(prompt: str, name: str, key: str, why: str) -> str:
     )
 
 
+def invalid_house_prompt(prompt: str, why: str) -> str:
+    """Message of InvalidPrompt for a prompt that the installer has added to the library."""
+    return (
+        f"Prompt {prompt}: the installer's prompt of this name can't be used: {why}. Whoever installs the "
+        "operator can correct it (prompts in the chart's values); or give this prompt a template."
+    )
+
+
 def unknown_structure(prompt: str, name: str, known: Iterable[str]) -> str:
     """Message of InvalidPrompt for a structure that nothing checks."""
     return (

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_operator.commands.parsers import Commands
@@ -39,6 +40,12 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="output tokens of a GPU (or of a worker on CPUs) in a second, instead of the profile's",
     )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FOLDER",
+        help="the installer's prompts, each in NAME.md, if the job names one",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run, parser=parser)
 
@@ -48,12 +55,14 @@ def _run(parsed: argparse.Namespace) -> int:
         value = getattr(parsed, option)
         if value is not None and not value >= least:
             parsed.parser.error(f"--{option.replace('_', '-')}: a number of at least {least:g}")
+    if parsed.prompts is not None and not parsed.prompts.is_dir():
+        parsed.parser.error(f"--prompts: {parsed.prompts} is no folder")
     from rephrase_operator.commands.manifest import read
     from rephrase_worker.estimate import advise, estimate
 
     manifest = read(parsed.filename)
     resolved, fastest = _engine(manifest, cpu=parsed.cpu)
-    statistics = _measure(manifest, resolved)
+    statistics = _measure(manifest, resolved, parsed.prompts)
     fleet, price = _fleet(manifest, resolved, parsed), _price(manifest, parsed)
     found = estimate(statistics, fleet, price)
     cheaper = advise(
@@ -92,9 +101,9 @@ def _engine(manifest: Manifest, *, cpu: bool) -> tuple[Resolved, int | None]:
     return found, fastest
 
 
-def _measure(manifest: Manifest, resolved: Resolved) -> Statistics:
+def _measure(manifest: Manifest, resolved: Resolved, house: Path | None) -> Statistics:
     """List and sample the source. Raises WorkerError."""
-    from rephrase_operator.library import library
+    from rephrase_operator.library import library, with_house_prompts
     from rephrase_operator.reconcile.prompts import PromptProblem, resolve
     from rephrase_worker.planner.listing import list_source
     from rephrase_worker.planner.sharding import shard
@@ -105,7 +114,8 @@ def _measure(manifest: Manifest, resolved: Resolved) -> Statistics:
     for variable in spec.worker.env:
         if variable.value:
             os.environ.setdefault(variable.name, variable.value)
-    prompts = resolve(spec.prompts, library(), manifest.prompt_maps)
+    known = with_house_prompts(house) if house else library()
+    prompts = resolve(spec.prompts, known, manifest.prompt_maps)
     if isinstance(prompts, PromptProblem):
         raise WorkerError(Reason.INVALID_RECIPE, prompts.message)
     recipe = Recipe(

@@ -105,7 +105,10 @@ def read_facts(kind: type[Kind], head: str) -> Kind:
         return kind.model_validate(fields)
     except ValidationError as error:
         known = ", ".join(to_camel(name) for name in kind.model_fields)
-        raise ValueError("; ".join(_problem(dict(found), known) for found in error.errors())) from None
+        lines = head.split("\n")
+        raise ValueError(
+            "; ".join(_problem(dict(found), known) + _where(lines, found["loc"]) for found in error.errors())
+        ) from None
 
 
 def _problem(found: dict[str, Any], known: str) -> str:
@@ -121,6 +124,13 @@ def _problem(found: dict[str, Any], known: str) -> str:
             return f"{field} has to be one line"
         case _:
             return f"{field}: {found['msg']}"
+
+
+def _where(lines: list[str], found: tuple[int | str, ...]) -> str:
+    """The line of a field, if it has one."""
+    start = f"{found[0]}:" if found else "\0"
+    number = next((number for number, line in enumerate(lines, 1) if line.startswith(start)), None)
+    return "" if number is None else f" (line {number} of the front matter)"
 
 
 class _Loader(yaml.SafeLoader):

@@ -8,7 +8,6 @@ exactly as the model will see it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -78,12 +77,8 @@ def read_prompt_file(text: str) -> PromptFile[Facts]:
 
 def read_library_file(file_name: str, text: str) -> LibraryPrompt:
     """Read a file of the library. Raises ValueError with the file's name and what is wrong."""
-    name = file_name.removesuffix(".md")
     try:
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                "the file's name is the prompt's: up to 40 lower-case letters, digits and hyphens, and .md"
-            )
+        name = check_name(file_name)
         text = _clean(text)
         if text.split("\n", 1)[0].rstrip() != FENCE:
             raise ValueError("expected front matter between two lines of ---")
@@ -93,7 +88,17 @@ def read_library_file(file_name: str, text: str) -> LibraryPrompt:
     return LibraryPrompt(name=name, facts=found.facts, instruction=found.text)
 
 
-def read_library(folder: Traversable) -> Mapping[str, LibraryPrompt]:
+def check_name(file_name: str) -> str:
+    """The name of the prompt in a file of this name. Raises ValueError if no prompt can have it."""
+    name = file_name.removesuffix(".md")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "the file's name is the prompt's: up to 40 lower-case letters, digits and hyphens, and .md"
+        )
+    return name
+
+
+def read_library(folder: Traversable) -> dict[str, LibraryPrompt]:
     """Every prompt of a folder by name, sorted. Raises ValueError with the file's name and what is wrong."""
     files = sorted((file.name, file) for file in folder.iterdir() if file.name.endswith(".md"))
     found = (read_library_file(name, file.read_text("utf-8")) for name, file in files)
@@ -101,7 +106,7 @@ def read_library(folder: Traversable) -> Mapping[str, LibraryPrompt]:
 
 
 @cache
-def library() -> Mapping[str, LibraryPrompt]:
+def library() -> dict[str, LibraryPrompt]:
     """Every prompt of the library by name."""
     return read_library(resources.files("rephrase_operator") / "prompts")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from rephrase_operator.api import RephraseJobSpec, conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Condition, Generating, Phase, RephraseJobStatus
-from rephrase_operator.library import LibraryPrompt
+from rephrase_operator.library import Library
 from rephrase_operator.observed.progress import Expected, idle_progress
 from rephrase_operator.observed.readiness import Readiness, assess
 from rephrase_operator.observed.views import JobObject, Observed, Step
@@ -41,7 +40,7 @@ class Draft:
         seen: Observed,
         now: datetime,
         settings: Settings,
-        library: Mapping[str, LibraryPrompt],
+        library: Library,
     ) -> None:
         self.job = job
         self.spec = spec

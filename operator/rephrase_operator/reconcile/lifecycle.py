@@ -10,13 +10,12 @@ API server refuses changes. Only the second one makes children from the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
-from rephrase_operator.library import LibraryPrompt
+from rephrase_operator.library import Library
 from rephrase_operator.observed.views import JobObject, Observed
 from rephrase_operator.reconcile import children, worker_contract
 from rephrase_operator.reconcile.chain import advance
@@ -43,7 +42,7 @@ def reconcile(
     seen: Observed,
     now: datetime,
     settings: Settings,
-    library: Mapping[str, LibraryPrompt],
+    library: Library,
 ) -> Decision:
     """Decide on one job. Pure: the same arguments give the same decision."""
     if job.deleting:

@@ -1,7 +1,8 @@
 """From what a job says of its prompts to what workers get: templates, system messages, structures.
 
-A prompt's text is its own template, a key of a ConfigMap, or the library's. It is looked up when the job
-starts and frozen in the recipe; nothing reads it again while the recipe is there.
+A prompt's text is its own template, a key of a ConfigMap, or one that every job can name: the library's or
+the installer's. It is looked up when the job starts and frozen in the recipe; nothing reads it again while
+the recipe is there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from rephrase_operator.api import conditions
 from rephrase_operator.api.conditions import ConditionReason
 from rephrase_operator.api.prompts import ConfigMapKey, PromptChoice
-from rephrase_operator.library import Facts, LibraryPrompt, read_prompt_file
+from rephrase_operator.library import BrokenPrompt, Facts, Library, read_prompt_file
 from rephrase_operator.observed.views import PromptMap
 from rephrase_worker.quality import structure
 from rephrase_worker.spec import Prompt
@@ -41,12 +42,13 @@ class _ProblemError(Exception):
 
 
 def resolve(
-    choices: Sequence[PromptChoice], library: Mapping[str, LibraryPrompt], found: Mapping[str, PromptMap]
+    choices: Sequence[PromptChoice], library: Library, found: Mapping[str, PromptMap]
 ) -> list[Prompt] | PromptProblem:
     """The prompts of a job, or what is wrong with them. `found` holds the ConfigMaps that exist, by name."""
     unknown = [choice.name for choice in choices if not _is_own(choice) and choice.name not in library]
     if unknown:
-        message = conditions.unknown_prompt(unknown, sorted(library))
+        usable = sorted(name for name, prompt in library.items() if not isinstance(prompt, BrokenPrompt))
+        message = conditions.unknown_prompt(unknown, usable)
         return PromptProblem(ConditionReason.UNKNOWN_PROMPT, message, may_pass=False)
     prompts: list[Prompt] = []
     problems: list[_ProblemError] = []
@@ -77,16 +79,14 @@ def _is_own(choice: PromptChoice) -> bool:
     return choice.template is not None or choice.config_map_key_ref is not None
 
 
-def _prompt(
-    choice: PromptChoice, library: Mapping[str, LibraryPrompt], found: Mapping[str, PromptMap]
-) -> Prompt:
+def _prompt(choice: PromptChoice, library: Library, found: Mapping[str, PromptMap]) -> Prompt:
     """One prompt. What the job says wins over what the prompt's file says. Raises _ProblemError."""
     if choice.template is not None:
         facts, template = Facts(), choice.template
     elif choice.config_map_key_ref is not None:
         facts, template = _read(choice, choice.config_map_key_ref, found)
     else:
-        facts, template = library[choice.name].facts, library[choice.name].template(choice.layout)
+        facts, template = _of_library(choice, library)
     wanted, known = choice.structure or facts.structure, structure.names()
     if wanted is not None and wanted not in known:
         message = conditions.unknown_structure(choice.name, wanted, known)
@@ -102,6 +102,18 @@ def _prompt(
         expected_tokens=choice.expected_tokens or facts.expected_tokens,
         mix_share=facts.mix_share,
     )
+
+
+def _of_library(choice: PromptChoice, library: Library) -> tuple[Facts, str]:
+    """Facts and template in the library. Raises _ProblemError."""
+    found = library[choice.name]
+    try:
+        if isinstance(found, BrokenPrompt):
+            raise ValueError(found.why)
+        return found.facts, found.template(choice.layout)
+    except ValueError as error:
+        message = conditions.invalid_house_prompt(choice.name, str(error))
+        raise _ProblemError(ConditionReason.INVALID_PROMPT, message) from error
 
 
 def _read(choice: PromptChoice, ref: ConfigMapKey, found: Mapping[str, PromptMap]) -> tuple[Facts, str]:

@@ -18,7 +18,7 @@ from rephrase_operator.cluster import kube
 from rephrase_operator.cluster.kube import ApiError, Kube
 from rephrase_operator.cluster.mirror import Key, Mirror, older
 from rephrase_operator.cluster.namespaces import Namespaces
-from rephrase_operator.library import library
+from rephrase_operator.library import BrokenPrompt, Library, library, with_house_prompts
 from rephrase_operator.observed.views import (
     JobObject,
     JobView,
@@ -85,6 +85,7 @@ class Controller:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._library = _library(settings)
         self._watching = False
         self._known: dict[Key, Known] = {}
         self._queue = WorkQueue()
@@ -168,7 +169,7 @@ class Controller:
             return None
         raw = known.raw
         job = view_rephrase_job(raw)
-        decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, library())
+        decided = reconcile(job, await self._observe(key, job), self._clock(), self._settings, self._library)
         creates = any(isinstance(action, CreateConfigMap | CreateJob) for action in decided.actions)
         unheard = time.monotonic() - known.heard >= RESYNC_SECONDS
         if (creates or unheard) and not await self._is_current(key, job):
@@ -290,3 +291,14 @@ class Controller:
             known.failures += 1
             delay = FIRST_RETRY_SECONDS * 2 ** min(known.failures - 1, 10)
             self._queue.add(key, min(LAST_RETRY_SECONDS, delay))
+
+
+def _library(settings: Settings) -> Library:
+    """Prompts that jobs can name. Those that can't be used are logged, and told to jobs that name them."""
+    if settings.prompts is None:
+        return library()
+    found = with_house_prompts(settings.prompts)
+    for name, prompt in found.items():
+        if isinstance(prompt, BrokenPrompt):
+            log.error("the prompt %s in %s can't be used: %s", name, settings.prompts, prompt.why)
+    return found
