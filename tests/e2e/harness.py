@@ -125,7 +125,10 @@ class Stage:
             wait = ("wait", "crd/rephrasejobs.rephrase.dev", f"--for={reached}", "--timeout=30s")
             self.cluster.kubectl(*wait)
         for name in {self.home, self.namespace}:
-            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            # A real API server then refuses every pod that is not what Kubernetes calls restricted.
+            labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+            metadata = {"name": name, "labels": labels}
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         watched = ["--set", f"watchNamespaces={{{','.join(self.watched)}}}"] if self.watched else []
         rendered = subprocess.run(
             ["helm", "template", "e2e", str(CHART), "-n", self.home, *watched]
