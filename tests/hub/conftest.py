@@ -23,5 +23,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StubHub]:
         monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(tmp_path / "token"))
         monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", stub.url)
         monkeypatch.setattr("rephrase_worker.hub.PATIENCE_SECONDS", 20.0)
+        monkeypatch.setattr("rephrase_worker.hub._FIRST_WAIT_SECONDS", 0.01)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield stub

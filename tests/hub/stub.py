@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -134,7 +135,9 @@ def stub_hub() -> Iterator[StubHub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="stub-hub", daemon=True)
+    # It looks this often whether it was told to end.
+    serve = partial(server.serve_forever, poll_interval=0.01)
+    thread = threading.Thread(target=serve, name="stub-hub", daemon=True)
     thread.start()
     hub.url = f"http://127.0.0.1:{server.server_port}"
     hub.cdn = f"http://localhost:{server.server_port}"
@@ -148,6 +151,9 @@ def stub_hub() -> Iterator[StubHub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """Headers and body are two writes. With Nagle's algorithm the second one waits 40 ms for the client's
+    acknowledgement of the first."""
     stub: StubHub
 
     def do_GET(self) -> None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -69,11 +71,12 @@ def _account(hub: StubHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rephrase_worker.publisher.publisher.batches", few)
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Recipe:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """A finished dataset: 3 shards, 2 prompts, and a file that is large for the Hub."""
-    write_parquet(tmp_path / "in" / "a.parquet", [f"text {n}" for n in range(6)])
-    recipe = make_recipe(tmp_path / "in", tmp_path / "out", prompts=("faq", "math"), documents_per_shard=2)
+    root = tmp_path_factory.mktemp("finished")
+    write_parquet(root / "in" / "a.parquet", [f"text {n}" for n in range(6)])
+    recipe = make_recipe(root / "in", root / "out", prompts=("faq", "math"), documents_per_shard=2)
     plan(recipe)
     for shard in shard_plans(recipe):
         documents = read_documents(recipe, shard)
@@ -82,6 +85,16 @@ def dataset(tmp_path: Path) -> Recipe:
         sink.finish(positions(documents))
     finalize(recipe)
     return recipe
+
+
+@pytest.fixture
+def dataset(finished: Recipe, tmp_path: Path) -> Iterator[Recipe]:
+    """The finished dataset, which is for this test to change."""
+    root = Path(finished.output.uri)
+    shutil.copytree(root, tmp_path / "as-it-was")
+    yield finished
+    shutil.rmtree(root)
+    shutil.copytree(tmp_path / "as-it-was", root)
 
 
 def files_of(recipe: Recipe) -> dict[str, bytes]:
