@@ -80,11 +80,15 @@ def test_every_object_lies_in_the_releases_namespace_or_in_none() -> None:
         assert manifest["metadata"].get("namespace") == (None if cluster_wide else "elsewhere")
 
 
-def test_two_releases_share_no_name() -> None:
-    def names(release: str) -> set[tuple[str, str]]:
-        return {(m["kind"], m["metadata"]["name"]) for m in render(release=release)}
+def test_two_releases_share_no_object() -> None:
+    def objects(**release: str) -> set[tuple[str, str, str]]:
+        return {
+            (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]) for m in render(**release)
+        }
 
-    assert not names("one") & names("two")
+    assert not objects(release="one") & objects(release="two")
+    assert not objects(namespace="one") & objects(namespace="two")
+    assert not objects(namespace="a", release="b-c") & objects(namespace="a-b", release="c")
 
 
 def test_the_operator_has_no_root_and_no_writable_file_system() -> None:

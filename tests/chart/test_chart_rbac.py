@@ -85,8 +85,8 @@ def test_with_namespaces_the_operator_has_no_cluster_wide_permission(
 ) -> None:
     assert not of_kind(lasting(namespaced), "ClusterRoleBinding")
     assert {role["metadata"]["name"] for role in of_kind(lasting(namespaced), "ClusterRole")} == {
-        "test-rephrase-operator-edit",
-        "test-rephrase-operator-view",
+        "rephrase:test-rephrase-operator-edit",
+        "rephrase:test-rephrase-operator-view",
     }
     (everywhere,) = (rules(role) for namespace, role in bound(cluster_wide) if not namespace)
     by_namespace: dict[str, list[set[Rule]]] = {}
@@ -120,7 +120,10 @@ def test_a_token_is_mounted_only_where_the_pod_asks_for_it(cluster_wide: list[Ma
 
 def test_users_who_may_edit_or_view_may_do_so_with_rephrasejobs(cluster_wide: list[Manifest]) -> None:
     by_name = {role["metadata"]["name"]: role for role in of_kind(cluster_wide, "ClusterRole")}
-    view, edit = by_name["test-rephrase-operator-view"], by_name["test-rephrase-operator-edit"]
+    view, edit = (
+        by_name["rephrase:test-rephrase-operator-view"],
+        by_name["rephrase:test-rephrase-operator-edit"],
+    )
     assert {verb for _, _, _, verb in rules(view)} == {"get", "list", "watch"}
     assert ("rephrase.dev", "rephrasejobs/scale", "", "patch") in rules(edit)
     assert {group for group, _, _, _ in rules(view) | rules(edit)} == {"rephrase.dev"}
@@ -133,7 +136,7 @@ def test_only_the_upgrade_may_change_the_crd_and_no_other_one(cluster_wide: list
     assert {(name, verb) for _, _, name, verb in rules(role)} == {
         (crd.build()["metadata"]["name"], verb) for verb in ("get", "update")
     }
-    account = {"kind": "ServiceAccount", "name": role["metadata"]["name"], "namespace": "rephrase"}
+    account = {"kind": "ServiceAccount", "name": "test-rephrase-operator-crds", "namespace": "rephrase"}
     assert the(hooks(cluster_wide), "ClusterRoleBinding")["subjects"] == [account]
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
     for manifest in hooks(cluster_wide):

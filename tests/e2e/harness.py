@@ -138,6 +138,10 @@ class Stage:
             text=True,
         ).stdout
         objects = [found for found in yaml.safe_load_all(rendered) if found]
+        self.grant(objects)
+
+    def grant(self, objects: list[dict[str, Any]]) -> None:
+        """Apply a service account with its permissions, and write its kubeconfig."""
         account = next(found for found in objects if found["kind"] == "ServiceAccount")["metadata"]["name"]
         self.apply(*objects)
         create_token = ("-n", self.home, "create", "token", account, "--duration=2h")

@@ -182,7 +182,7 @@ def account(request: pytest.FixtureRequest, shared_stage: Stage, tmp_path: Path)
         for namespace in (made.namespace, made.home):
             made.cluster.kubectl("delete", "namespace", namespace, "--wait=false")
         for kind in ("clusterrole", "clusterrolebinding"):
-            made.cluster.kubectl("delete", kind, "e2e-rephrase-operator", "--ignore-not-found")
+            made.cluster.kubectl("delete", kind, f"{made.home}:e2e-rephrase-operator", "--ignore-not-found")
 
 
 def test_the_api_server_refuses_what_the_operator_must_not_do(

@@ -27,7 +27,7 @@ def doomed(stage: Stage, tmp_path: Path) -> Iterator[Stage]:
         for namespace in (name, made.home):
             made.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
         for kind in ("clusterrole", "clusterrolebinding"):
-            made.cluster.kubectl("delete", kind, "e2e-rephrase-operator", "--ignore-not-found")
+            made.cluster.kubectl("delete", kind, f"{made.home}:e2e-rephrase-operator", "--ignore-not-found")
 
 
 def make_job(stage: Stage, folder: Path, name: str, **settings: object) -> Job:

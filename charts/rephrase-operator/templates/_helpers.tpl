@@ -16,6 +16,14 @@
 {{- end }}
 {{- end }}
 
+{{/*
+The prefix of the names of objects that lie in no namespace: two releases of one name in two namespaces share none of them.
+No namespace has a colon, so no two of these names are the same.
+*/}}
+{{- define "rephrase-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "rephrase-operator.fullname" .) }}
+{{- end }}
+
 {{- define "rephrase-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "rephrase-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
