@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from grafana_foundation_sdk.builders import bargauge, common, gauge, stat, table, timeseries
+from grafana_foundation_sdk.builders import common, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models.common import (
-    BarGaugeDisplayMode,
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
@@ -19,9 +18,9 @@ from grafana_foundation_sdk.models.common import (
     StackingMode,
     TooltipDisplayMode,
     VisibilityMode,
-    VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     Threshold,
@@ -97,10 +96,10 @@ def lines(title: str, description: str, *queries: Dataquery, unit: str, width: i
         .height(HEIGHT)
         .span(width)
         .line_width(2)
-        .fill_opacity(10)
+        .fill_opacity(0)
         .gradient_mode(GraphGradientMode.NONE)
         .show_points(VisibilityMode.NEVER)
-        .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .legend(
             common.VizLegendOptions()
             .display_mode(LegendDisplayMode.LIST)
@@ -149,42 +148,24 @@ def number(
     return panel
 
 
-def dial(title: str, description: str, target: Dataquery, *, width: int) -> gauge.Panel:
-    """A share of one as a dial."""
-    return (
-        gauge.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit("percentunit")
-        .min(0)
-        .max(1)
-        .height(4)
-        .span(width)
-        .reduce_options(_last())
-        .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .thresholds(thresholds(BLUE, (1, GREEN)))
-        .with_target(target)
-    )
+def ranking(
+    title: str,
+    description: str,
+    expression: str,
+    names: Mapping[str, str],
+    value: str,
+    *,
+    color: str,
+    width: int,
+) -> table.Panel:
+    """The few that matter by name, with a bar each.
 
-
-def ranking(title: str, description: str, target: Dataquery, *, unit: str, width: int = 8) -> bargauge.Panel:
-    """Bars with names, of an instant query that picks the few that matter."""
-    return (
-        bargauge.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .height(HEIGHT)
-        .span(width)
-        .orientation(VizOrientation.HORIZONTAL)
-        .display_mode(BarGaugeDisplayMode.BASIC)
-        .show_unfilled(True)
-        .reduce_options(_last())
-        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
-        .with_target(target)
+    `names` are the labels that name them, with the titles of their columns; `value` is that of the values'.
+    """
+    bar = prop("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
+    panel = listing(title, description, [columns(expression, "A")], width=width, height=HEIGHT)
+    return panel.transformations(arranged({**names, "Value": value}, hidden=("Time",))).override_by_name(
+        value, [bar, prop("min", 0), fixed(color)]
     )
 
 
@@ -204,6 +185,21 @@ def listing(
     for each in queries:
         panel = panel.with_target(each)
     return panel
+
+
+def arranged(
+    titles: Mapping[str, str], *, hidden: Sequence[str] = (), merged: bool = False
+) -> list[DataTransformerConfig]:
+    """Columns in the order of `titles`, which are by label; `merged`: the rows of several queries joined."""
+    organized = DataTransformerConfig(
+        id_val="organize",
+        options={
+            "excludeByName": dict.fromkeys(hidden, True),
+            "indexByName": {name: index for index, name in enumerate(titles)},
+            "renameByName": dict(titles),
+        },
+    )
+    return [*([DataTransformerConfig(id_val="merge", options={})] if merged else []), organized]
 
 
 def _last() -> common.ReduceDataOptions:

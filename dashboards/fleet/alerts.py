@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.table import Panel
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from dashboards.fleet.jobs import JOB_LINK
-from dashboards.style import HEIGHT, ORANGE, RED, columns, listing, mapped, prop
+from dashboards.style import HEIGHT, ORANGE, RED, arranged, columns, listing, mapped, prop
 
 TITLES = {
     "alertname": "Alert",
     "namespace": "Namespace",
     "job": "Job",
-    "alertstate": "State",
     "severity": "Severity",
+    "alertstate": "State",
 }
 """Labels of an alert in the order of the columns."""
 
@@ -34,18 +33,7 @@ def panel(width: int) -> Panel:
             width=width,
             height=HEIGHT,
         )
-        .transformations(
-            [
-                DataTransformerConfig(
-                    id_val="organize",
-                    options={
-                        "excludeByName": {"Time": True, "Value": True, "Value #A": True},
-                        "indexByName": {name: index for index, name in enumerate(TITLES)},
-                        "renameByName": TITLES,
-                    },
-                )
-            ]
-        )
+        .transformations(arranged(TITLES, hidden=("Time", "Value")))
         .override_by_name("Severity", [prop("mappings", [severity]), colored])
         .override_by_name("State", [prop("mappings", [state]), colored])
         .override_by_name("Job", [prop("links", [{"title": "Open the job's dashboard", "url": JOB_LINK}])])

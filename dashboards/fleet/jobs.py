@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.table import Panel
@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, Dynam
 
 from dashboards import phases
 from dashboards.queries import CHOSEN, error_share, of_fleet, per_job, series, speed_share, with_model
-from dashboards.style import BLUE, GREEN, ORANGE, RED, columns, listing, mapped, prop, thresholds
+from dashboards.style import BLUE, GREEN, ORANGE, RED, arranged, columns, listing, mapped, prop, thresholds
 
 JOB_LINK = (
     "/d/rephrase-job?var-datasource=${datasource}&var-namespace=${__data.fields.Namespace}"
@@ -24,70 +24,69 @@ class Column:
 
     title: str
     expression: str
-    look: list[DynamicConfigValue] = field(default_factory=list)
+    width: int
+    """In pixels. Together with the labels' columns all of them fit on a screen."""
+    look: tuple[DynamicConfigValue, ...] = ()
 
 
 def _steps(first: str, *steps: tuple[float, str]) -> DynamicConfigValue:
     return prop("thresholds", thresholds(first, *steps).build())
 
 
+_PERCENT = prop("unit", "percentunit")
+_SHORT = prop("unit", "short")
 _COLORED_TEXT = prop("custom.cellOptions", {"type": "color-text"})
+_BAR = prop("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
 
 COLUMNS = (
     Column(
         title="Progress",
         expression=of_fleet("rephrase_job_progress_ratio"),
-        look=[
-            prop("unit", "percentunit"),
-            prop("min", 0),
-            prop("max", 1),
-            prop("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
-            prop("custom.width", 150),
-            _steps(BLUE, (1, GREEN)),
-        ],
+        width=150,
+        look=(_PERCENT, prop("min", 0), prop("max", 1), _BAR, _steps(BLUE, (1, GREEN))),
     ),
-    Column(title="Time left", expression=of_fleet("rephrase_job_eta_seconds"), look=[prop("unit", "s")]),
-    Column(title="Workers", expression=of_fleet("rephrase_job_workers")),
-    Column(title="GPUs", expression=of_fleet("rephrase_job_gpus")),
+    Column(
+        title="Time left",
+        expression=of_fleet("rephrase_job_eta_seconds"),
+        width=95,
+        look=(prop("unit", "s"),),
+    ),
+    Column(title="GPUs", expression=of_fleet("rephrase_job_gpus"), width=65),
     Column(
         title="Tokens/s",
         expression=of_fleet("rephrase_job_output_tokens_per_second"),
-        look=[prop("unit", "short")],
+        width=85,
+        look=(_SHORT,),
     ),
     Column(
         title="per GPU",
         expression=of_fleet("rephrase_job_output_tokens_per_second_per_gpu"),
-        look=[prop("unit", "short")],
+        width=80,
+        look=(_SHORT, prop("decimals", 0)),
     ),
     Column(
         title="of expected",
         expression=with_model(speed_share(CHOSEN)),
-        look=[
-            prop("unit", "percentunit"),
-            prop("decimals", 0),
-            _COLORED_TEXT,
-            _steps(RED, (0.5, ORANGE), (0.8, GREEN)),
-        ],
+        width=105,
+        look=(_PERCENT, prop("decimals", 0), _COLORED_TEXT, _steps(RED, (0.5, ORANGE), (0.8, GREEN))),
     ),
     Column(
         title="Errors",
         expression=with_model(error_share(CHOSEN)),
-        look=[
-            prop("unit", "percentunit"),
-            prop("decimals", 1),
-            _COLORED_TEXT,
-            _steps(GREEN, (0.01, ORANGE), (0.05, RED)),
-        ],
+        width=75,
+        look=(_PERCENT, prop("decimals", 1), _COLORED_TEXT, _steps(GREEN, (0.01, ORANGE), (0.05, RED))),
     ),
     Column(
         title="GPU-hours",
         expression=f"{of_fleet('rephrase_job_gpu_seconds_total')} / 3600",
-        look=[prop("decimals", 2)],
+        width=95,
+        look=(prop("decimals", 2),),
     ),
     Column(
         title="Cost",
         expression=of_fleet("rephrase_job_cost", "currency"),
-        look=[prop("decimals", 2)],
+        width=85,
+        look=(prop("decimals", 2),),
     ),
 )
 """Each has a query of its own; Grafana joins the rows that have the same labels."""
@@ -105,7 +104,7 @@ def panel() -> Panel:
         "price or no workers yet. `kubectl describe rephrasejob` says in words what a job waits for.",
         queries,
         width=24,
-        height=9,
+        height=7,
     )
     table = table.transformations(_transformations()).sort_by(
         [TableSortByFieldState().display_name("Tokens/s").desc(True)]
@@ -123,31 +122,21 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     link = {"title": "Open the job's dashboard", "url": JOB_LINK}
     texts = mapped({phase.value: (phase.value, color) for phase, color in phases.COLORS.items()})
     return {
+        "Namespace": [prop("custom.width", 100)],
         "Job": [prop("links", [link]), prop("custom.width", 190)],
-        "Model": [prop("custom.width", 230)],
+        "Model": [prop("custom.width", 260)],
         "Phase": [
             prop("mappings", [texts]),
             prop("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
-            prop("custom.width", 100),
+            prop("custom.width", 95),
         ],
-        "Currency": [prop("custom.width", 90)],
-        **{column.title: column.look for column in COLUMNS if column.look},
+        "Currency": [prop("custom.width", 85)],
+        **{column.title: [prop("custom.width", column.width), *column.look] for column in COLUMNS},
     }
 
 
 def _transformations() -> list[DataTransformerConfig]:
     """From one frame for each query to one table."""
-    order = ["namespace", "job", "model", "phase", *(f"Value #{_ref(each)}" for each in COLUMNS), "currency"]
     titles = {"namespace": "Namespace", "job": "Job", "model": "Model", "phase": "Phase"}
     titles |= {f"Value #{_ref(each)}": each.title for each in COLUMNS} | {"currency": "Currency"}
-    return [
-        DataTransformerConfig(id_val="merge", options={}),
-        DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": {"Time": True, "Value #phase": True},
-                "indexByName": {name: index for index, name in enumerate(order)},
-                "renameByName": titles,
-            },
-        ),
-    ]
+    return arranged(titles, hidden=("Time", "Value #phase"), merged=True)

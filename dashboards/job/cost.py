@@ -55,7 +55,7 @@ def panels() -> list[Panel]:
 
 def _against_limits(panel: Panel) -> Panel:
     return (
-        panel.override_by_regexp("^spent", [fixed(BLUE)])
-        .override_by_regexp("^estimate", dashed())
-        .override_by_regexp("^budget", dashed(RED))
+        panel.override_by_regexp("/^spent/", [fixed(BLUE)])
+        .override_by_regexp("/^estimate/", dashed())
+        .override_by_regexp("/^budget/", dashed(RED))
     )

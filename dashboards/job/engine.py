@@ -7,6 +7,9 @@ from grafana_foundation_sdk.builders.timeseries import Panel
 from dashboards.queries import ONE, rate, series
 from dashboards.style import BLUE, GREEN, ORANGE, RED, fixed, lines, query, stacked
 
+SHORT_GAP = 300_000
+"""Milliseconds. No share is known while no request begins; lines go on over such gaps."""
+
 
 def panels() -> list[Panel]:
     """The panels from left to right, in two lines."""
@@ -53,7 +56,7 @@ def _preemptions() -> Panel:
         "Requests in a second that vLLM puts back because the KV cache is full; their prompts are computed "
         "again. Steadily above zero costs speed: lower engine.maxNumSeqs.",
         query(f"sum({rate('vllm:num_preemptions_total', ONE)})", "preemptions"),
-        unit="ops",
+        unit="reqps",
     ).override_by_name("preemptions", [fixed(RED)])
 
 
@@ -70,6 +73,7 @@ def _prefix_cache() -> Panel:
             unit="percentunit",
         )
         .max(1)
+        .span_nulls(SHORT_GAP)
         .override_by_name("hits", [fixed(GREEN)])
     )
 
@@ -86,6 +90,7 @@ def _speculation() -> Panel:
             unit="percentunit",
         )
         .max(1)
+        .span_nulls(SHORT_GAP)
         .override_by_name("accepted", [fixed(GREEN)])
         .no_value("speculation is off")
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.bargauge import Panel as Bars
-from grafana_foundation_sdk.builders.dashboard import FieldColor
+from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models.common import LineInterpolation
-from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 
 from dashboards.queries import ONE, per_job, series
 from dashboards.style import BLUE, ORANGE, fixed, query, ranking, stacked
@@ -14,14 +12,14 @@ from dashboards.style import BLUE, ORANGE, fixed, query, ranking, stacked
 WORST = 10
 
 
-def panels() -> list[Panel | Bars]:
+def panels() -> list[Panel | Table]:
     """The panels from left to right.
 
     They show counts and not rates: a series of a reason, a node or a code begins with the first failure, and
     rate() does not see a first value.
     """
     attempts = per_job(series("rephrase_job_failed_attempts_total", ONE), "reason")
-    nodes = per_job(series("rephrase_job_failed_attempts_by_node_total", ONE), "node")
+    nodes = f"max by (node) ({series('rephrase_job_failed_attempts_by_node_total', ONE)})"
     errors = per_job(series("rephrase_job_sample_errors_total", ONE), "code")
     return [
         stacked(
@@ -50,12 +48,12 @@ def panels() -> list[Panel | Bars]:
             "Failed attempts by node",
             f"The {WORST} nodes with most failed attempts since the job began. One node far ahead of the "
             "others is probably broken: cordon it.",
-            query(f"sort_desc(topk({WORST}, {nodes}))", "{{node}}", instant=True),
-            unit="short",
+            f"topk({WORST}, {nodes})",
+            {"node": "Node"},
+            "Failed attempts",
+            color=ORANGE,
             width=6,
-        )
-        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(ORANGE))
-        .no_value("none"),
+        ).no_value("none"),
         stacked(
             "Sample errors by code",
             "Documents that could not be rephrased, since the job began; each is a row with its error. "

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.gauge import Panel as Gauge
 from grafana_foundation_sdk.builders.stat import Panel
 from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueTextMode
 
 from dashboards import phases
 from dashboards.queries import ONE, error_share, per_job, series, speed_share
-from dashboards.style import GREEN, ORANGE, RED, dial, fixed, number, query, thresholds
+from dashboards.style import BLUE, GREEN, ORANGE, RED, fixed, number, query, thresholds
 
 
-def panels() -> list[Panel | Gauge]:
+def panels() -> list[Panel]:
     """The panels from left to right."""
     return [
         _phase(),
-        dial(
+        number(
             "Progress",
             "Share of the planned samples that are finished and committed.",
             query(per_job(series("rephrase_job_progress_ratio", ONE))),
+            unit="percentunit",
             width=3,
-        ),
+            spark=True,
+        )
+        .decimals(1)
+        .thresholds(thresholds(BLUE, (1, GREEN))),
         number(
             "Time left",
             "At the mean pace of the workers. No value before the first workers have a pace, and after the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.builders.timeseries import Panel
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from dashboards.queries import ONE, per_job, series
 from dashboards.style import (
@@ -13,6 +12,7 @@ from dashboards.style import (
     GREY,
     HEIGHT,
     RED,
+    arranged,
     columns,
     fixed,
     lines,
@@ -91,22 +91,7 @@ def _conditions() -> Table:
             width=6,
             height=HEIGHT,
         )
-        .transformations(
-            [
-                DataTransformerConfig(
-                    id_val="organize",
-                    options={
-                        "excludeByName": {"Time": True},
-                        "indexByName": {"condition": 0},
-                        "renameByName": {
-                            "condition": "Condition",
-                            "Value": "Holds",
-                            "Value #conditions": "Holds",
-                        },
-                    },
-                )
-            ]
-        )
+        .transformations(arranged({"condition": "Condition", "Value": "Holds"}, hidden=("Time",)))
         .override_by_name(
             "Holds",
             [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.bargauge import Panel as Bars
+from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.builders.timeseries import Panel
 
 from dashboards.queries import ONE, per_job, rate, series
-from dashboards.style import BLUE, GREEN, ORANGE, RED, dashed, fixed, lines, query, ranking, stacked
+from dashboards.style import BLUE, GREEN, ORANGE, RED, dashed, fixed, lines, prop, query, ranking, stacked
 
 WORKER_SPEED = f"sum by (pod) ({rate('rephrase_worker_output_tokens_total', ONE)})"
 """Output tokens/s of each worker."""
@@ -14,7 +14,7 @@ WORKER_SPEED = f"sum by (pod) ({rate('rephrase_worker_output_tokens_total', ONE)
 SLOWEST = 10
 
 
-def panels() -> list[Panel | Bars]:
+def panels() -> list[Panel | Table]:
     """The panels from left to right, in two lines."""
     return [_total(), _per_gpu(), _in_and_out(), _by_prompt(), _spread(), _slowest()]
 
@@ -115,13 +115,20 @@ def _spread() -> Panel:
     return panel
 
 
-def _slowest() -> Bars:
+def _slowest() -> Table:
     named = f"sum by (pod, node) ({rate('rephrase_worker_output_tokens_total', ONE)})"
-    return ranking(
-        "Slowest workers",
-        f"The {SLOWEST} workers that write fewest tokens a second, with their nodes. When one node has "
-        "several, look at its GPUs (clocks, temperature, other processes) and drain it; the shard goes on "
-        "elsewhere.",
-        query(f"sort(bottomk({SLOWEST}, {named}))", "{{pod}} on {{node}}", instant=True),
-        unit="short",
+    return (
+        ranking(
+            "Slowest workers",
+            f"The {SLOWEST} workers that write fewest tokens a second, with their nodes. When one node has "
+            "several, look at its GPUs (clocks, temperature, other processes) and drain it; the shards go "
+            "on elsewhere.",
+            f"bottomk({SLOWEST}, {named})",
+            {"pod": "Worker", "node": "Node"},
+            "Tokens/s",
+            color=BLUE,
+            width=8,
+        )
+        .override_by_name("Node", [prop("custom.width", 80)])
+        .override_by_name("Tokens/s", [prop("unit", "short"), prop("custom.width", 150)])
     )
