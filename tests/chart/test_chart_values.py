@@ -72,6 +72,8 @@ def test_every_key_of_the_schema_says_its_type_and_what_it_is_and_takes_no_missp
         assert "type" in node, f"{path} has no type in values.schema.json"
         if "properties" in node:
             assert node["additionalProperties"] is False, f"{path}: a misspelt key of it would be taken"
+        elif node["type"] == "object" and path != "values.global":
+            assert {"additionalProperties", "propertyNames"} & node.keys(), f"{path} takes any key"
         for key, child in node.get("properties", {}).items():
             assert child.get("description"), f"{path}.{key} has no description in values.schema.json"
             check(child, f"{path}.{key}")
