@@ -247,6 +247,14 @@ def test_images_follow_the_charts_version_until_told_otherwise() -> None:
     assert container({"image": {"repository": "r.example/o", "tag": "2"}})["image"] == "r.example/o:2"
 
 
+def test_an_image_can_be_pinned_by_its_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    image = {"repository": "r.example/o", "tag": "2", "digest": digest}
+    pinned = container({"image": image, "worker": {"image": image}})
+    assert pinned["image"] == f"r.example/o@{digest}"
+    assert settings.parse(pinned["args"]).worker_image == f"r.example/o@{digest}"
+
+
 def test_chart_and_package_have_one_version() -> None:
     (chart,) = load((CHART / "Chart.yaml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -82,7 +82,11 @@ capabilities:
 {{/* Takes a list of an image's values and the chart's appVersion. */}}
 {{- define "rephrase-operator.image" -}}
 {{- $image := first . }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
 {{- printf "%s:%s" $image.repository (default (last .) $image.tag) }}
+{{- end }}
 {{- end }}
 
 {{/* The claim that caches models for jobs that name none; empty: there is none. */}}
