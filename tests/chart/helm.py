@@ -72,14 +72,20 @@ def as_flags(values: Manifest | None) -> list[str]:
     ]
 
 
-def hooks(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The manifests that Helm makes for a moment only, in an upgrade or a test."""
-    return [found for found in manifests if "helm.sh/hook" in found["metadata"].get("annotations", {})]
+def hooks(manifests: Sequence[Manifest], event: str) -> list[Manifest]:
+    """The manifests that Helm makes only for an event such as `pre-upgrade` or `test`."""
+    return [found for found in manifests if event in hook_events(found)]
+
+
+def hook_events(manifest: Manifest) -> list[str]:
+    """The events that a manifest is a hook of; none if it is a lasting part of the release."""
+    named = manifest["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+    return named.split(",") if named else []
 
 
 def lasting(manifests: Sequence[Manifest]) -> list[Manifest]:
     """The manifests of a release without its hooks."""
-    return [found for found in manifests if found not in hooks(manifests)]
+    return [found for found in manifests if not hook_events(found)]
 
 
 def of_kind(manifests: Sequence[Manifest], kind: str) -> list[Manifest]:

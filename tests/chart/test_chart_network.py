@@ -100,7 +100,7 @@ def test_workers_reach_everything_until_they_are_narrowed(
 
 
 def test_the_pod_that_upgrades_crds_reaches_the_api_server(narrowed: list[Manifest]) -> None:
-    labels = the(hooks(narrowed), "Job")["spec"]["template"]["metadata"]["labels"]
+    labels = the(hooks(narrowed, "pre-upgrade"), "Job")["spec"]["template"]["metadata"]["labels"]
     pod = Peer("rephrase", labels)
     selected = [
         policy

@@ -66,7 +66,7 @@ def test_the_permissions_are_those_of_the_documentation(cluster_wide: list[Manif
             plural, _, group = resource.partition(".")
             documented[where] |= {(group, plural, name, verb.strip()) for verb in verbs.split(",")}
     roles = dict(bound(cluster_wide))
-    upgrade = rules(the(hooks(cluster_wide), "ClusterRole"))
+    upgrade = rules(the(hooks(cluster_wide, "pre-upgrade"), "ClusterRole"))
     assert documented == {"watched": rules(roles[""]), "own": rules(roles["rephrase"]), "upgrade": upgrade}
 
 
@@ -132,28 +132,27 @@ def test_users_who_may_edit_or_view_may_do_so_with_rephrasejobs(cluster_wide: li
 
 
 def test_only_the_upgrade_may_change_the_crd_and_no_other_one(cluster_wide: list[Manifest]) -> None:
-    job, role = (the(hooks(cluster_wide), kind) for kind in ("Job", "ClusterRole"))
+    job, role = (the(hooks(cluster_wide, "pre-upgrade"), kind) for kind in ("Job", "ClusterRole"))
     assert {(name, verb) for _, _, name, verb in rules(role)} == {
         (crd.build()["metadata"]["name"], verb) for verb in ("get", "update")
     }
     account = {"kind": "ServiceAccount", "name": "test-rephrase-operator-crds", "namespace": "rephrase"}
-    assert the(hooks(cluster_wide), "ClusterRoleBinding")["subjects"] == [account]
+    assert the(hooks(cluster_wide, "pre-upgrade"), "ClusterRoleBinding")["subjects"] == [account]
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
-    for manifest in hooks(cluster_wide):
+    for manifest in hooks(cluster_wide, "pre-upgrade"):
         assert "hook-succeeded" in manifest["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
 
 
 def test_the_account_is_there_before_the_job_that_upgrades_crds(cluster_wide: list[Manifest]) -> None:
     weights = {
         manifest["kind"]: int(manifest["metadata"]["annotations"].get("helm.sh/hook-weight", 0))
-        for manifest in hooks(cluster_wide)
-        if manifest["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+        for manifest in hooks(cluster_wide, "pre-upgrade")
     }
     assert weights.pop("Job") > max(weights.values())
 
 
 def test_the_pod_that_upgrades_crds_is_not_taken_for_an_operator(cluster_wide: list[Manifest]) -> None:
-    labels = the(hooks(cluster_wide), "Job")["spec"]["template"]["metadata"]["labels"]
+    labels = the(hooks(cluster_wide, "pre-upgrade"), "Job")["spec"]["template"]["metadata"]["labels"]
     assert not the(cluster_wide, "Service")["spec"]["selector"].items() <= labels.items()
 
 

@@ -116,7 +116,7 @@ async def test_every_permission_of_an_upgrade_is_used_and_no_other_is_needed() -
     name = "rephrasejobs.rephrase.dev"
     connection.store(kube.crds(name), {"metadata": {"name": name}, "spec": {}})
     await crds.upgrade_crd(connection)
-    assert recorded(connection) == rules(the(hooks(golden.rendered("default")), "ClusterRole"))
+    assert recorded(connection) == rules(the(hooks(golden.rendered("default"), "pre-upgrade"), "ClusterRole"))
 
 
 @pytest.mark.parametrize(
