@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
+from tests.chart import golden
 from tests.chart.helm import CHART, ROOT, Manifest, helm, load
 from tests.chart.test_chart_manifests import KUBERNETES
 
@@ -42,6 +46,16 @@ def test_a_packaged_chart_renders_as_the_checkout_does(tmp_path: Path) -> None:
     assert {
         m["metadata"]["name"] for m in load(packed.stdout) if m["kind"] == "CustomResourceDefinition"
     } == {path.stem.replace("rephrase.dev_", "") + ".rephrase.dev" for path in CRDS}
+
+
+def test_a_release_fits_into_the_secret_that_helm_keeps_it_in(tmp_path: Path) -> None:
+    assert helm("package", CHART, "--destination", tmp_path).returncode == 0
+    (package,) = tmp_path.iterdir()
+    with tarfile.open(package) as tar:
+        files = b"".join(found.read() for name in tar if (found := tar.extractfile(name)) is not None)
+    manifests = json.dumps(golden.rendered("everything")).encode()
+    release = base64.b64encode(gzip.compress(base64.b64encode(files) + manifests))
+    assert len(release) < 512 * 1024, "a Secret holds at most 1 MiB, and Helm adds to this"
 
 
 @pytest.mark.parametrize("path", CRDS, ids=lambda path: path.stem)
