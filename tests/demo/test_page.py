@@ -25,9 +25,8 @@ def drawn() -> list[Section]:
     return sections(json.loads(DASHBOARD.read_text()))
 
 
-def panel(title: str, kind: str = "stat") -> Panel:
-    found = [one for section in drawn() for one in section.panels if (one.title, one.kind) == (title, kind)]
-    return found[0]
+def panel(title: str) -> Panel:
+    return next(one for section in drawn() for one in section.panels if one.title == title)
 
 
 def series(values: list[tuple[float, str]], **labels: str) -> dict[str, Any]:
@@ -60,12 +59,17 @@ def test_no_query_keeps_a_variable() -> None:
 
 
 def test_what_a_panel_says_about_its_look_is_kept() -> None:
-    phase, tokens = panel("Phase"), panel("Tokens in and out", "timeseries")
+    phase, tokens = panel("Phase"), panel("Tokens in and out")
     assert phase.named
     assert phase.colors["Failed"] == "red"
     assert tokens.stacked
     assert tokens.low == 0
-    assert panel("Progress", "gauge").high == 1
+
+
+def test_a_table_is_drawn_as_a_list_with_its_columns_and_words() -> None:
+    assert [query.legend for query in panel("Slowest workers").queries] == ["{{pod}} · {{node}}"]
+    conditions = panel("Conditions")
+    assert conditions.words == {"0": ("no", "red"), "1": ("yes", "green")}
 
 
 def test_the_last_job_is_shown_unless_another_is_asked_for() -> None:
@@ -81,7 +85,7 @@ def test_the_last_job_is_shown_unless_another_is_asked_for() -> None:
     ("run", "name", "start", "end"),
     [
         (RUN, "run", RUN.started - view.BEFORE_SECONDS, NOW),
-        (ENDED, "run", RUN.started - view.BEFORE_SECONDS, 1_000_050 + view.AFTER_SECONDS),
+        (ENDED, "run", RUN.started - view.BEFORE_SECONDS, 1_000_060),
         (ENDED, "15m", NOW - 900, NOW),
         (RUN, "1h", NOW - 3600, NOW),
     ],
@@ -102,14 +106,13 @@ def test_rates_reach_over_several_scrapes() -> None:
 
 def test_a_job_that_has_ended_is_shown_as_it_stood_at_its_end() -> None:
     window = view.window(ENDED, "run", NOW)
-    answer = [
-        series([(1_000_010, "1"), (1_000_030, "1")], phase="Running"),
-        series([(1_000_052, "1"), (1_000_060, "1")], phase="Succeeded"),
-    ]
+    ran, ended = [(1_000_010, "1"), (1_000_049, "1")], [(1_000_052, "1"), (1_000_060, "1")]
+    answer = [series(ran, phase="Running"), series(ended, phase="Succeeded")]
     shown = view.filled_panel(panel("Phase"), [answer], window)
     assert [value["name"] for value in shown["values"]] == ["Succeeded"]
-    early = view.filled_panel(panel("Phase"), [answer[:1]], window)
-    assert [value["name"] for value in early["values"]] == ["Running"]
+    assert view.filled_panel(panel("Time left"), [[series(ran)]], window)["values"] == []
+    workers = view.filled_panel(panel("Slowest workers"), [[series(ran, pod="demo-0")]], window)
+    assert len(workers["values"]) == 1
 
 
 def test_an_old_value_of_a_running_job_is_not_shown() -> None:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = frozenset({"bargauge", "gauge", "stat", "timeseries"})
-"""Types of panels that the page can draw."""
+KINDS = frozenset({"bargauge", "gauge", "stat", "table", "timeseries"})
+"""Types of panels that the page can draw; of tables those of one query, as a list."""
+
+LISTS = frozenset({"bargauge", "table"})
+"""Types that show a line for each series."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class Panel:
     """A value has its history behind it."""
     empty: str
     """Shown where there is no value."""
+    words: Mapping[str, tuple[str, str]]
+    """What stands for a value, with its colour."""
     colors: Mapping[str, str]
     """Colours of series by name; the others get one of the page's own."""
     queries: tuple[Query, ...]
@@ -65,7 +70,7 @@ def sections(dashboard: Mapping[str, Any]) -> list[Section]:
 
 
 def _drawable(raw: Mapping[str, Any]) -> bool:
-    return raw["type"] in KINDS
+    return raw["type"] in KINDS and (raw["type"] != "table" or len(raw["targets"]) == 1)
 
 
 def _panel(raw: Mapping[str, Any]) -> Panel:
@@ -83,12 +88,35 @@ def _panel(raw: Mapping[str, Any]) -> Panel:
         named=options.get("textMode") == "name",
         spark=options.get("graphMode") == "area",
         empty=field.get("noValue", "-"),
+        words=_words(raw),
         colors=_colors(raw),
         queries=tuple(
-            Query(expression=target["expr"], legend=target.get("legendFormat", ""))
+            Query(expression=target["expr"], legend=target.get("legendFormat") or _columns(raw))
             for target in raw["targets"]
         ),
     )
+
+
+def _columns(raw: Mapping[str, Any]) -> str:
+    """The labels that a table shows as columns, as the name of a series."""
+    places = (
+        change["options"]["indexByName"]
+        for change in raw.get("transformations", ())
+        if change["id"] == "organize"
+    )
+    labels = (label for found in places for label in sorted(found, key=found.__getitem__))
+    return " · ".join(f"{{{{{label}}}}}" for label in labels if label != "Value")
+
+
+def _words(raw: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    return {
+        value: (shown["text"], shown["color"])
+        for override in raw["fieldConfig"].get("overrides", ())
+        for entry in override["properties"]
+        if entry["id"] == "mappings"
+        for mapping in entry["value"]
+        for value, shown in mapping["options"].items()
+    }
 
 
 def _colors(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scripts.demo.page.panels import Panel
+from scripts.demo.page.panels import LISTS, Panel
 
 SCRAPE_SECONDS = 2.0
 """How often Prometheus asks the operator and the workers."""
@@ -19,8 +19,8 @@ POINTS = 200
 RECENT_SECONDS = 30.0
 """A value of a running job is shown no longer than this."""
 
-BEFORE_SECONDS, AFTER_SECONDS = 2.0, 10.0
-"""What is shown before the start of a job and after its end."""
+BEFORE_SECONDS = 2.0
+"""What is shown before the start of a job."""
 
 RANGES = {"run": 0.0, "15m": 900.0, "1h": 3600.0}
 """The time ranges that the page offers, in seconds back from now; `run` is the whole run of the job."""
@@ -86,9 +86,14 @@ def window(run: Run, name: str, now: float) -> Window:
     start, end = now - back, now
     if name == "run":
         start = run.started - BEFORE_SECONDS
-        end = now if run.completed is None else min(now, run.completed + AFTER_SECONDS)
+        end = now if run.completed is None else min(now, run.completed + after(run.started, run.completed))
     step = max(SCRAPE_SECONDS, (end - start) / POINTS)
     return Window(start, end, step, live)
+
+
+def after(started: float, completed: float) -> float:
+    """Seconds that are shown after the end of a job: some points, so that what ends with it has ended."""
+    return max(5 * SCRAPE_SECONDS, (completed - started) * 5 / POINTS)
 
 
 def variables(run: Run, shown: Window) -> dict[str, str]:
@@ -107,8 +112,8 @@ def variables(run: Run, shown: Window) -> dict[str, str]:
 def filled_panel(panel: Panel, answers: Sequence[Answer], shown: Window) -> dict[str, Any]:
     """A panel as the page draws it; `answers` has one answer for each of its queries.
 
-    `series` are lists of points. `values` are the values at the last moment that has any: of a job that has
-    ended, this is how it stood at its end.
+    `series` are lists of points. `values` are the values at the last moment that has any, unless that is too
+    long ago. Lists of a job that has ended stay as they were last, because workers end before their job.
     """
     series = [
         (named(query.legend, one["metric"]), points(one["values"]))
@@ -117,8 +122,8 @@ def filled_panel(panel: Panel, answers: Sequence[Answer], shown: Window) -> dict
     ]
     series = [(name, found) for name, found in series if found]
     last = max((found[-1][0] for _, found in series), default=0.0)
-    if shown.live and last < shown.end - RECENT_SECONDS - shown.step:
-        last = math.inf
+    if last < shown.end - (RECENT_SECONDS if shown.live else 2 * shown.step):
+        last = last if panel.kind in LISTS and not shown.live else math.inf
     return {
         **{key: value for key, value in asdict(panel).items() if key != "queries"},
         "series": [{"name": name, "points": found} for name, found in series],

@@ -128,18 +128,24 @@ function value(panel) {
   if (!first) return `<div class="value"><small>${escape(panel.empty)}</small></div>`;
   if (panel.named) return `<div class="value" style="color:${colorOf(panel, first.name, 0)}">${escape(first.name)}</div>`;
   const shown = panel.values.map((one) => `<div class="value">${format(one.value, panel.unit, panel.decimals)}${one.name ? `<small>${escape(one.name)}</small>` : ""}</div>`);
-  const bar = panel.kind === "gauge" ? `<div class="bar"><i style="width:${100 * Math.min(1, first.value / (panel.high ?? 1))}%"></i></div>` : "";
+  const bar = panel.kind === "gauge" || panel.unit === "percentunit" ? `<div class="bar"><i style="width:${100 * Math.min(1, first.value / (panel.high ?? 1))}%"></i></div>` : "";
   return shown.join("") + bar;
 }
 
-function bars(panel) {
+function list(panel) {
   const high = Math.max(1e-9, ...panel.values.map((one) => one.value));
-  return `<div class="bars">${panel.values.map((one) => `<div><span>${escape(one.name)}<b>${format(one.value, panel.unit, panel.decimals)}</b></span><div class="bar"><i style="width:${(100 * one.value) / high}%"></i></div></div>`).join("")}</div>`;
+  return `<div class="bars">${panel.values.map((one) => {
+    const [word, color] = panel.words[one.value] ?? [];
+    if (word) return `<div><span>${escape(one.name)}<b style="color:var(--${color})">${escape(word)}</b></span></div>`;
+    return `<div><span>${escape(one.name)}<b>${format(one.value, panel.unit, panel.decimals)}</b></span><div class="bar"><i style="width:${(100 * one.value) / high}%"></i></div></div>`;
+  }).join("")}</div>`;
 }
+
+export const isList = (panel) => panel.kind === "bargauge" || panel.kind === "table";
 
 export function body(panel, view, width) {
   if (panel.kind === "timeseries") return timeseries(panel, view, width) + legend(panel);
-  if (panel.kind === "bargauge") return bars(panel);
+  if (isList(panel)) return list(panel);
   return value(panel) + (panel.spark && panel.series.length ? sparkline(panel, view) : "");
 }
 

@@ -1,6 +1,6 @@
 // Asks the demo's server what to show, every few seconds, and puts it on the page.
 
-import { body, under } from "./chart.js";
+import { body, isList, under } from "./chart.js";
 
 const place = (id) => document.getElementById(id);
 const PERIOD = { running: 2000, waiting: 1000 }, CALM = 6000;
@@ -10,8 +10,9 @@ const STATES = {
 };
 const MESSAGES = {
   "no-prometheus": `<h2>Live panels need Prometheus</h2>
-    <p>The demo found no <code>prometheus</code> on this machine. Install it, then start the demo again:</p>
-    <pre>sudo apt-get install prometheus   # Debian and Ubuntu; elsewhere: https://prometheus.io/download
+    <p>The demo found no <code>prometheus</code> on this machine. Install it, then start the demo again. This is for Debian and Ubuntu;
+      other systems find it at <a href="https://prometheus.io/download">prometheus.io/download</a>.</p>
+    <pre>sudo apt-get install prometheus
 make demo-down
 make demo-up</pre>
     <p>The job runs all the same: the terminal shows its progress, and <code>kubectl get rephrasejobs</code> does too.</p>`,
@@ -66,7 +67,7 @@ function draw() {
     for (const panel of section.panels) {
       const key = `${index} ${panel.title}`;
       const card = cards.get(key) ?? makeCard(key, place(section.title ? "charts" : "values"), panel);
-      const full = (panel.kind === "bargauge" ? panel.values : panel.series).length > 0;
+      const full = (isList(panel) ? panel.values : panel.series).length > 0;
       card.panel = panel;
       card.node.hidden = !full;
       if (full) card.content.innerHTML = body(panel, shown, card.content.clientWidth);
