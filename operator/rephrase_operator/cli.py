@@ -6,10 +6,20 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from rephrase_operator.commands import mix, plan, prompts, publish, run, upgrade_crds, verify, watch
+from rephrase_operator.commands import (
+    mix,
+    plan,
+    prompts,
+    publish,
+    run,
+    selftest,
+    upgrade_crds,
+    verify,
+    watch,
+)
 from rephrase_worker.spec import ExitCode, WorkerError
 
-COMMANDS = (run, watch, prompts, plan, verify, mix, publish, upgrade_crds)
+COMMANDS = (run, watch, prompts, plan, verify, mix, publish, upgrade_crds, selftest)
 """Every command, in the order in which `rephrase --help` lists them."""
 
 

@@ -149,7 +149,7 @@ def test_every_value_that_a_template_reads_exists() -> None:
 
 def read() -> set[str]:
     """The values that the templates name, with dots."""
-    text = "".join(path.read_text() for path in (CHART / "templates").iterdir())
+    text = "".join(path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file())
     return {found.rstrip(".") for found in re.findall(r"\.Values\.([A-Za-z.]+)", text)}
 
 

@@ -35,6 +35,12 @@ app.kubernetes.io/name: {{ printf "%s-crds" (include "rephrase-operator.name" .)
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of the pod of `helm test`, for the same reason. */}}
+{{- define "rephrase-operator.testLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "rephrase-operator.name" .) | trunc 63 }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "rephrase-operator.labels" -}}
 {{ include "rephrase-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

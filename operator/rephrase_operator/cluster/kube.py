@@ -195,6 +195,11 @@ def pods(namespace: str | None) -> str:
     return _scoped("/api/v1", "pods", namespace)
 
 
+def claims(namespace: str, name: str = "") -> str:
+    """Path of PersistentVolumeClaims, or of one."""
+    return _scoped("/api/v1", "persistentvolumeclaims", namespace, name)
+
+
 def config_maps(namespace: str, name: str = "") -> str:
     """Path of ConfigMaps, or of one."""
     return _scoped("/api/v1", "configmaps", namespace, name)

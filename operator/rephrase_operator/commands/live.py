@@ -30,7 +30,7 @@ async def watch(name: str, namespace: str | None) -> int:
         try:
             with Live(console=console, auto_refresh=False, transient=False) as live:
                 printed = ""
-                async for raw in _states(connection, namespace, name):
+                async for raw in states(connection, namespace, name):
                     status = parse_status(raw.get("status"))
                     if console.is_terminal:
                         live.update(screen(name, status), refresh=True)
@@ -51,7 +51,7 @@ async def watch(name: str, namespace: str | None) -> int:
     return 1
 
 
-async def _states(connection: Kube, namespace: str, name: str) -> AsyncIterator[Mapping[str, Any]]:
+async def states(connection: Kube, namespace: str, name: str) -> AsyncIterator[Mapping[str, Any]]:
     """The job now and after every change; ends when it is deleted."""
     while True:
         try:

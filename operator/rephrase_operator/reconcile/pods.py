@@ -21,6 +21,7 @@ from rephrase_worker.spec import ENGINE_FILE, RECIPE_FILE, WORKER_PORT, EngineSe
 
 CONFIG_FOLDER = "/etc/rephrase"
 TERMINATION_PATH = "/dev/termination-log"
+RECIPE_VOLUME = "recipe"
 
 _COMMIT_SECONDS = 10
 """Seconds of the pod's grace period that are left for the last commit, after the requests in flight."""
@@ -74,7 +75,7 @@ def pod(
     defaults = defaults_of(job, settings)
     gpus = gpus_per_worker(engine, settings) if engine else 0
     disks = storage(spec, step, cache=cache_claim(job.namespace, spec, defaults))
-    volumes = [{"name": "recipe", "configMap": {"name": config_name(job.name)}}, *disks.volumes]
+    volumes = [{"name": RECIPE_VOLUME, "configMap": {"name": config_name(job.name)}}, *disks.volumes]
     if engine is not None and engine.gpus > 1:
         # NCCL exchanges tensors between the GPUs of a pod at /dev/shm; the default 64 MiB are too few.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
@@ -158,7 +159,7 @@ def _container(
     command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
     if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
-    mounts = [{"name": "recipe", "mountPath": CONFIG_FOLDER, "readOnly": True}, *disks.mounts]
+    mounts = [{"name": RECIPE_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, *disks.mounts]
     if engine is not None and engine.gpus > 1:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
     container: dict[str, Any] = {
