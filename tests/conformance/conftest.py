@@ -90,8 +90,13 @@ def namespaces(cluster: Cluster, token: str) -> Iterator[list[str]]:
     """Namespaces that are on their way out. The session ends when they are gone."""
     names: list[str] = []
     yield names
-    for name in names:
-        cluster.kubectl("wait", f"namespace/{name}", "--for=delete", "--timeout=120s", timeout=150)
+    with Api(cluster, token) as api:
+
+        def left() -> set[str]:
+            found = api("GET", "/api/v1/namespaces").json()["items"]
+            return {each["metadata"]["name"] for each in found} & set(names)
+
+        wait_for(lambda: not left(), seconds=120)
 
 
 @pytest.fixture
