@@ -20,8 +20,9 @@ from scripts.demo import input as demo_input
 from scripts.demo import monitor, output
 from scripts.demo.cluster import Cluster
 from scripts.demo.model import FOLDER as MODEL
-from scripts.demo.processes import Processes, answers, free_port
+from scripts.demo.processes import Processes, answers
 from scripts.demo.shell import CHART, EXAMPLE, NAME, ROOT, DemoError, command, console
+from scripts.monitoring.process import free_port
 
 HOME = ROOT / ".local" / "demo"
 """Everything that the demo writes. It can be deleted while nothing runs."""

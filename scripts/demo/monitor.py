@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from scripts.demo.page.view import SCRAPE_SECONDS
-from scripts.demo.processes import Processes, answers, free_port
+from scripts.demo.processes import Processes, answers
 from scripts.demo.shell import DemoError, console
 from scripts.monitoring import stack
-from scripts.monitoring.process import StartError
+from scripts.monitoring.process import StartError, free_port
 
 
 def start(processes: Processes, kubeconfig: Path, namespace: str, operator_port: int) -> str:

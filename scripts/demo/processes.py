@@ -83,12 +83,6 @@ def answers(port: int) -> bool:
     return False
 
 
-def free_port() -> int:
-    """A free port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def _birth(pid: int) -> str:
     """When a process started, in clock ticks since the machine did; empty if it has ended."""
     with contextlib.suppress(OSError):
