@@ -18,7 +18,7 @@ INTRODUCTION = """\
 # Commands reference
 
 `rephrase` is for people, and `rephrase run` is the operator itself: the Helm chart sets its flags from its
-values ([install.md](../install.md)). `rephrase-worker` is what the pods of jobs run.
+values (see [Installing the operator](../install.md)). `rephrase-worker` is what the pods of jobs run.
 """
 
 EXIT = """\

@@ -17,7 +17,7 @@ from scripts.reference.markdown import GENERATED, code, table
 INTRODUCTION = """\
 # Metrics reference
 
-Every metric of this project. [metrics.md](../metrics.md) says how to read them.
+Every metric of this project. [Metrics](../metrics.md) says how to read them.
 
 "Series" is the most that a metric can have at one time: for one worker, for one job, or for the operator.
 It is the product of the numbers of values that its labels can have; the number stands behind each label.

@@ -14,8 +14,8 @@ from scripts.reference.markdown import GENERATED, code, table
 INTRODUCTION = """\
 # Profiles reference
 
-Every file of `profiles/`, and the GPUs that are known. [profiles.md](../profiles.md) says how they are used.
-Figures are output tokens per second and GPU; those that were not measured are marked with *.
+Every file of `profiles/`, and the GPUs that are known. [Engine profiles](../profiles.md) says how they are
+used. Figures are output tokens per second and GPU; those that were not measured are marked with *.
 """
 
 SETTINGS = """\

@@ -16,7 +16,7 @@ Node = dict[str, Any]
 INTRODUCTION = """\
 # RephraseJob reference
 
-Every field of a `RephraseJob`, from the CustomResourceDefinition. [rephrasejob.md](../rephrasejob.md) says
+Every field of a `RephraseJob`, from the CustomResourceDefinition. [How a job behaves](../rephrasejob.md) says
 how a job behaves; `kubectl explain rephrasejob.spec` shows the same fields in a terminal.
 """
 

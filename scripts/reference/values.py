@@ -23,8 +23,8 @@ WIDTH = 110
 INTRODUCTION = """\
 # Values of the Helm chart
 
-Every value with its default. [install.md](../install.md) says how to set them. Helm refuses a value that
-does not exist and names it.
+Every value with its default. [Installing the operator](../install.md) says how to set them.
+Helm refuses a value that does not exist and names it.
 """
 
 Json = dict[str, Any]
