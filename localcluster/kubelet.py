@@ -15,7 +15,7 @@ from localcluster.claims import Claims, remove
 from localcluster.client import Client, Informer, path_of
 from localcluster.clock import now, stamp
 from localcluster.errors import ApiError, Object
-from localcluster.pods import Pod, terminated
+from localcluster.pods import Container, Pod, terminated
 from localcluster.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,9 @@ HEARTBEAT_SECONDS = 10
 
 class Kubelet:
     """The node `name`. Everything it writes is under `directory`."""
+
+    container: type[Container] = Container
+    """How a container runs: as a process of this machine."""
 
     def __init__(self, client: Client, directory: Path, name: str) -> None:
         self.client, self.directory, self.name = client, directory, name

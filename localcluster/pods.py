@@ -93,6 +93,8 @@ class Container:
         mounts = {self.spec["terminationMessagePath"]: self._message}
         own = {"HOME": str(self._home), "TMPDIR": str(self._temporary)}
         for mount in self.spec.get("volumeMounts", ()):
+            if mount["mountPath"] == "/tmp":  # noqa: S108
+                continue  # A pod has a TMPDIR of its own anyway, and paths of the tests begin with /tmp.
             folder = self.pod.volumes[mount["name"]] / mount.get("subPath", "")
             mounts[mount["mountPath"]] = folder
             if mount["mountPath"] == TOKENS:
@@ -169,7 +171,7 @@ class Pod:
         self.temporary = kubelet.processes.scratch / uid[:8]
         self.volumes: dict[str, Path] = {}
         """Where the volumes are, by name."""
-        self.containers = [Container(self, spec) for spec in obj["spec"]["containers"]]
+        self.containers = [kubelet.container(self, spec) for spec in obj["spec"]["containers"]]
         self.stopping = asyncio.Event()
         self.restarts_always = obj["spec"].get("restartPolicy") == "Always"
         self._begun = stamp()

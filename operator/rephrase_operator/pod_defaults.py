@@ -91,6 +91,7 @@ class PodDefaults(BaseModel):
     pod_security_context: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     container_security_context: Json = {
         "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
 

@@ -43,6 +43,12 @@ def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     }
 
 
+def scratch(pod: dict[str, Any]) -> set[str]:
+    """Paths of the volumes that are gone with the pod."""
+    names = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+    return {one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] in names}
+
+
 def env(pod: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in pod["containers"][0]["env"] if "value" in one}
 
@@ -101,11 +107,15 @@ def test_a_claim_that_several_things_lie_on_is_one_volume_and_can_be_written_if_
 def test_without_a_shared_cache_each_pod_has_a_scratch_volume_for_the_model() -> None:
     pods = pods_of()
     for step in ("plan", "generate"):
-        (scratch,) = [one["name"] for one in pods[step]["volumes"] if one.get("emptyDir") == {}]
-        at = {one["name"]: one["mountPath"] for one in pods[step]["containers"][0]["volumeMounts"]}
-        assert at[scratch] == env(pods[step])["HF_HOME"]
+        assert scratch(pods[step]) == {"/tmp", env(pods[step])["HF_HOME"]}
         assert "REPHRASE_MODEL_CACHE" not in env(pods[step])
     assert "HF_HOME" not in env(pods["finalize"])
+
+
+def test_every_pod_can_write_to_tmp_and_to_nothing_else_of_its_image() -> None:
+    for pod in pods_of().values():
+        assert "/tmp" in scratch(pod)
+        assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_with_a_shared_cache_the_pods_are_told_so() -> None:
@@ -113,7 +123,7 @@ def test_with_a_shared_cache_the_pods_are_told_so() -> None:
     for step in ("plan", "generate"):
         assert mounts(pods[step]) == {env(pods[step])["HF_HOME"]: ("models", True)}
         assert env(pods[step])["REPHRASE_MODEL_CACHE"] == "shared"
-        assert not any("emptyDir" in volume for volume in pods[step]["volumes"])
+        assert scratch(pods[step]) == {"/tmp"}
     assert mounts(pods["finalize"]) == {}
 
 

@@ -2,7 +2,8 @@
 
 A claim is mounted once on each pod that needs it, at /pvc/CLAIM, and an environment variable lists these
 folders. The recipe and the plan hold `pvc://` URIs and no paths. A pod without a shared model cache gets a
-scratch volume, into which it fetches the pinned model itself.
+scratch volume, into which it fetches the pinned model itself. Every pod gets one at /tmp, because its root
+file system may be read-only.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from rephrase_worker.uris import CLAIMS_VARIABLE, MODEL_CACHE_VARIABLE, SHARED, 
 
 CACHE_FOLDER = "/var/cache/huggingface"
 CLAIMS_FOLDER = "/pvc"
+SCRATCH_FOLDER = "/tmp"  # noqa: S108 - in the pod, where it is a volume of its own
+"""The home of the images' user and the one folder that they write to. vLLM, torch, Triton and FlashInfer keep
+what they compile there, and vLLM its sockets.
+"""
 
 WORKER_GROUP = 10001
 """Group of the worker images' user. A new volume belongs to root until the kubelet gives it this group."""
@@ -38,7 +43,10 @@ class Storage:
 
 def storage(spec: api.RephraseJobSpec, step: Step, *, cache: str | None) -> Storage:
     """The claims of the pods of a step, and the model cache: `cache` is its claim, if all pods share one."""
-    found = Storage()
+    found = Storage(
+        volumes=[{"name": "scratch", "emptyDir": {}}],
+        mounts=[{"name": "scratch", "mountPath": SCRATCH_FOLDER}],
+    )
     volume_of: dict[str, str] = {}
 
     def claim_volume(claim: str) -> str:
