@@ -9,6 +9,7 @@
 # A release passes both with their digests.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.32.0
+ARG DESCRIBED=operator
 
 FROM ${PYTHON_IMAGE} AS wheel
 ARG PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -20,16 +21,21 @@ WORKDIR /src
 COPY . .
 RUN pip --python /build/bin/python wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
+# This project alone, where the images have it. It is copied, because buildah 1.28 can't mount a stage that it has
+# taken from its cache.
+FROM wheel AS project
+RUN python -m venv --without-pip /app \
+    && pip --python /app/bin/python install --no-cache-dir --no-deps /wheels/*.whl
+
 FROM ${PYTHON_IMAGE} AS operator
 ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN --mount=type=bind,source=requirements,target=/requirements \
     python -m venv --without-pip /app \
     && pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
         --requirement /requirements/operator.txt
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    --mount=type=bind,source=scripts/images,target=/images \
-    pip --python /app/bin/python install --no-cache-dir --no-deps /wheels/*.whl \
-    && mkdir -p /usr/share/rephrase \
+COPY --from=project /app /app
+RUN --mount=type=bind,source=scripts/images,target=/images \
+    mkdir -p /usr/share/rephrase \
     && /app/bin/python /images/sbom.py rephrase-operator > /usr/share/rephrase/sbom.cdx.json
 ENV HOME=/tmp USER=rephrase PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001
@@ -68,13 +74,12 @@ RUN --mount=type=bind,source=requirements,target=/requirements \
 FROM ${VLLM_IMAGE} AS worker
 RUN --mount=type=bind,source=requirements,target=/requirements \
     python3 -m pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/worker.txt
-RUN --mount=type=bind,from=suffix-speculation,source=/wheels,target=/suffix-speculation \
-    --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    --mount=type=bind,source=scripts/images,target=/images \
-    python3 -m pip install --no-cache-dir --no-deps /suffix-speculation/*.whl /wheels/*.whl \
+COPY --from=suffix-speculation /wheels /usr/share/rephrase/wheels
+COPY --from=wheel /wheels /usr/share/rephrase/wheels
+RUN --mount=type=bind,source=scripts/images,target=/images \
+    python3 -m pip install --no-cache-dir --no-deps /usr/share/rephrase/wheels/*.whl \
     && python3 -c "from importlib.metadata import version; print('vLLM', version('vllm'))" \
     && python3 -c "from arctic_inference.suffix_decoding import SuffixDecodingCache" \
-    && mkdir -p /usr/share/rephrase \
     && python3 /images/sbom.py rephrase-worker > /usr/share/rephrase/sbom.cdx.json
 ENV HOME=/tmp USER=rephrase PYTHONUNBUFFERED=1
 WORKDIR /
@@ -109,10 +114,9 @@ RUN --mount=type=bind,source=requirements,target=/requirements \
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
         --requirement /requirements/worker-cpu.txt
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    --mount=type=bind,source=scripts/images,target=/images \
-    pip --python /app/bin/python install --no-cache-dir --no-deps /wheels/*.whl \
-    && mkdir -p /usr/share/rephrase \
+COPY --from=project /app /app
+RUN --mount=type=bind,source=scripts/images,target=/images \
+    mkdir -p /usr/share/rephrase \
     && /app/bin/python /images/sbom.py rephrase-worker-cpu > /usr/share/rephrase/sbom.cdx.json
 ENV HOME=/tmp USER=rephrase PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001
@@ -129,3 +133,9 @@ LABEL org.opencontainers.image.title="rephrase-worker-cpu" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
+
+# The bill of materials of the image DESCRIBED as a file of its own: --target sbom --output FOLDER
+FROM ${DESCRIBED} AS described
+
+FROM scratch AS sbom
+COPY --from=described /usr/share/rephrase/sbom.cdx.json /

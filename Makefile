@@ -23,7 +23,7 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down demo-recording lock clean
+.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down demo-recording images dist lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,15 @@ docs: setup ## Build the docs site into build/docs/site; a broken link fails
 
 docs-serve: setup ## Show the docs site at http://localhost:8000 and follow changes (DOCS_ADDRESS=host:port)
 	@$(RUN) -m scripts.docs_site --serve $(DOCS_ADDRESS)
+
+images: demo-model ## Build the images for CPUs, start them, print their sizes (BASE=local without a registry, ENGINE=docker or buildah)
+	@$(RUN) -m scripts.images --engine "$(ENGINE)" --base "$(BASE)"
+
+dist: setup ## Build the wheel, the source archive and the chart (REGISTRY=ghcr.io/OWNER makes a release's images its defaults)
+	@rm -rf dist
+	@.venv/bin/uv build --quiet --no-build-isolation --python .venv/bin/python --out-dir dist
+	@helm lint --quiet --strict charts/rephrase-operator
+	@$(RUN) scripts/release.py chart --registry "$(REGISTRY)" --out dist
 
 lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyarrow" for newer versions of these)
 	@$(COMPILE) pyproject.toml --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt

@@ -44,7 +44,8 @@ class Authority:
 
     def user(self, header: str) -> User:
         """Raises 401 for a token that is unknown, expired, or of an account that is gone."""
-        token = header.removeprefix("Bearer ").strip()
+        scheme, _, rest = header.partition(" ")
+        token = rest.strip() if scheme.lower() == "bearer" else ""
         if not token:
             return User("system:anonymous", ("system:unauthenticated",))
         if secrets.compare_digest(token, self.admin_token):

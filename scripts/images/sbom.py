@@ -85,12 +85,12 @@ def python_components(distributions: Iterable[metadata.Distribution]) -> Iterato
 
 def licenses_of(about: metadata.PackageMetadata) -> list[dict[str, Any]]:
     """The license expression, or else the classifiers, or else the field of free text if it is a name."""
-    if expression := about.get("License-Expression"):
+    if expression := next(iter(about.get_all("License-Expression") or ()), ""):
         return [{"expression": expression}]
     classifiers = about.get_all("Classifier") or []
     names = [line.rpartition(" :: ")[2] for line in classifiers if line.startswith("License :: ")]
     names = [name for name in names if name != "OSI Approved"]
-    text = (about.get("License") or "").strip()
+    text = next(iter(about.get_all("License") or ()), "").strip()
     if not names and text and "\n" not in text and len(text) <= LONGEST_LICENSE:
         names = [text]
     return [{"license": {"name": name}} for name in names]

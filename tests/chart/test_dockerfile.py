@@ -23,7 +23,7 @@ TARGETS = ["operator", "worker", "worker-cpu"]
 def stages() -> dict[str, tuple[str, str]]:
     """Base and body of each stage by name."""
     defaults = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", DOCKERFILE, re.MULTILINE))
-    parts = re.split(r"^FROM \$\{(\w+)\} AS (\S+)\n", DOCKERFILE, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^FROM \$\{(\w+_IMAGE)\} AS (\S+)\n", DOCKERFILE, flags=re.MULTILINE)[1:]
     return {parts[i + 1]: (defaults[parts[i]], parts[i + 2]) for i in range(0, len(parts), 3)}
 
 
@@ -63,11 +63,11 @@ def test_an_image_needs_no_shell_to_start_and_carries_its_bill_of_materials(targ
 def test_everything_from_a_package_index_is_pinned_by_hash() -> None:
     lines = DOCKERFILE.replace("\\\n", " ")
     commands = re.findall(r"\bpip (?:--python \S+ )?(?:install|wheel) [^&\n]*", lines)
-    assert len(commands) >= 9
-    from_here = re.compile(
-        r" --no-deps(?: --no-build-isolation --wheel-dir /wheels \.|( /[a-z-]+/\*\.whl)+)\s*$"
+    assert len(commands) >= 8
+    built_here = re.compile(
+        r"--no-deps (?:--no-build-isolation --wheel-dir /wheels \.|\S*/wheels/\*\.whl)\s*$"
     )
-    assert [c for c in commands if "--require-hashes" not in c and not from_here.search(c)] == []
+    assert [c for c in commands if "--require-hashes" not in c and not built_here.search(c)] == []
     assert all("--no-deps" in command and "--no-cache-dir" in command for command in commands)
 
 
@@ -83,7 +83,7 @@ def test_the_cuda_worker_has_the_suffix_speculation_that_its_vllm_asks_for() -> 
     (asked,) = set(re.findall(r"pip install arctic-inference==([\d.]+)", speculation_source()))
     assert locked("suffix-speculation") == {"arctic-inference": asked}
     assert "--requirement /requirements/suffix-speculation.txt" in building
-    assert "from=suffix-speculation,source=/wheels" in body
+    assert "COPY --from=suffix-speculation /wheels" in body
     assert "arctic-inference (Apache-2.0)" in body
 
 

@@ -58,7 +58,12 @@ _KINDS = {
         "priorityclass",
     ),
 }
-_OTHER: dict[str, set[str]] = {"export": set(), "pip install": {"--upgrade"}}
+_OTHER: dict[str, set[str]] = {
+    "export": set(),
+    "pip install": {"--upgrade"},
+    "cosign verify": {"--certificate-identity-regexp", "--certificate-oidc-issuer"},
+    "gh attestation verify": {"--owner"},
+}
 """Forms of other programs, and their flags."""
 
 
