@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.e2e.harness import Stage
+
+POD_DEFAULTS = {
+    "imagePullPolicy": "IfNotPresent",
+    "imagePullSecrets": [{"name": "registry"}],
+    "labels": {"team": "e2e"},
+    "annotations": {"example.com/owner": "e2e"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "stepTolerations": [{"key": "batch", "value": "yes"}],
+    "env": {"NO_PROXY": "127.0.0.0/8"},
+}
+"""Settings that every API server has to accept and that change nothing here."""
 
 
 @dataclass
@@ -65,7 +77,11 @@ class Operator:
 
     def _spawn(self) -> None:
         flags = [f"--namespace={name}" for name in self.stage.watched]
-        flags += ["--accelerator-resource=", "--allow-local-paths"]
+        flags += [
+            "--accelerator-resource=",
+            "--allow-local-paths",
+            f"--pod-defaults={json.dumps(POD_DEFAULTS)}",
+        ]
         flags += [f"--metrics-port={self.port}", "--lease-seconds=5", "--progress-seconds=0.5"]
         environment = os.environ | {
             "KUBECONFIG": str(self.stage.operator_config),

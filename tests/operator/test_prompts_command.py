@@ -28,6 +28,19 @@ def test_list_shows_every_prompt_in_a_line_of_its_own(capsys: pytest.CaptureFixt
     assert all(word in faq for word in ("FAQ page", "qa-pairs", "437", "FinePhrase"))
 
 
+def test_list_shows_the_installers_prompts_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "haiku.md").write_text(OWN)
+    (tmp_path / "wrong.md").write_text("Go.")
+    code, shown, _ = run(capsys, "list", "--prompts", str(tmp_path))
+    lines = {line.split()[0]: line for line in shown.splitlines()[1:]}
+    assert (code, lines.keys()) == (0, library().keys() | {"haiku", "wrong"})
+    assert "Haiku" in lines["haiku"]
+    assert "can't be used: it holds {{document}} 0 times" in lines["wrong"]
+    code, _, said = run(capsys, "list", "--prompts", str(tmp_path / "none"))
+    assert code == 2
+    assert "No such file or directory" in said
+
+
 def test_a_broken_file_of_the_library_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

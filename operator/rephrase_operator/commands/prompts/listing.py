@@ -1,9 +1,10 @@
-"""`rephrase prompts list`: every prompt of the library in a table."""
+"""`rephrase prompts list`: every prompt that all jobs can name, in a table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rephrase_operator.commands.parsers import Commands
 
@@ -13,19 +14,25 @@ _WIDE = 200
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("list", help="list the prompts of the library")
+    parser = commands.add_parser("list", help="list the prompts that every job can name")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FOLDER",
+        help="the installer's prompts, each in NAME.md; in the operator's pod: /etc/rephrase/prompts",
+    )
     parser.set_defaults(run=_run)
 
 
-def _run(parsed: argparse.Namespace) -> int:  # noqa: ARG001, every command takes what was parsed
+def _run(parsed: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from rephrase_operator.library import library
+    from rephrase_operator.library import BrokenPrompt, library, with_house_prompts
 
     try:
-        prompts = library().values()
-    except ValueError as error:
+        prompts = with_house_prompts(parsed.prompts) if parsed.prompts else library()
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"rephrase prompts list: {error}\n")
         return 2
     console = Console(highlight=False)
@@ -37,8 +44,12 @@ def _run(parsed: argparse.Namespace) -> int:  # noqa: ARG001, every command take
     table.add_column("STRUCTURE", no_wrap=True)
     table.add_column("TOKENS", justify="right")
     table.add_column("ORIGIN")
-    for prompt in prompts:
+    for name, prompt in prompts.items():
+        if isinstance(prompt, BrokenPrompt):
+            table.add_row(name, f"can't be used: {prompt.why.partition('. ')[0]}", style="red")
+            continue
         facts = prompt.facts
-        table.add_row(prompt.name, facts.title, facts.structure, str(facts.expected_tokens), facts.origin)
+        tokens = "" if facts.expected_tokens is None else str(facts.expected_tokens)
+        table.add_row(name, facts.title, facts.structure, tokens, facts.origin)
     console.print(table)
     return 0
