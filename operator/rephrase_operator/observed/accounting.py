@@ -18,7 +18,7 @@ from rephrase_operator.api.bounds import shortened
 from rephrase_operator.api.status import ERROR_CODES_LIMIT, FinishedShards
 from rephrase_operator.observed import quality, tally
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_operator.observed.views import PodView, read_failure, read_report
+from rephrase_operator.observed.views import PodView, read_failure, termination_report
 from rephrase_worker.spec import ShardReport
 
 COUNTS = (
@@ -52,7 +52,7 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
     for pod in pods:
         if pod.phase != "Succeeded" or pod.index is None or pod.index in inside or pod.index in added:
             continue
-        report: ShardReport | None = read_report(ShardReport, pod.termination)
+        report: ShardReport | None = termination_report(ShardReport, pod.termination)
         if report is None or report.state != "done":
             continue
         added.add(pod.index)
@@ -64,7 +64,7 @@ def fold(account: FinishedShards, pods: Iterable[PodView], ended: Iterable[PodVi
         _add_own(sums, pod, report)
     failed = list(ended)
     for pod in failed:
-        _add_own(sums, pod, read_report(ShardReport, pod.termination))
+        _add_own(sums, pod, termination_report(ShardReport, pod.termination))
     if not added and not failed:
         return account
     return FinishedShards(

@@ -26,7 +26,7 @@ from rephrase_operator.api.status import (
 from rephrase_operator.observed import tally
 from rephrase_operator.observed.accounting import COUNTS
 from rephrase_operator.observed.intervals import Intervals
-from rephrase_operator.observed.views import LiveReport, PodView, read_report
+from rephrase_operator.observed.views import LiveReport, PodView, termination_report
 from rephrase_worker.spec import FinalReport, ShardReport
 
 STALE = timedelta(seconds=30)
@@ -231,7 +231,7 @@ def latest_reports(
         if pod.index is None or pod.index in inside:
             continue
         live = reports.get(pod.uid)
-        report = read_report(ShardReport, pod.termination) or (live.report if live else None)
+        report = termination_report(ShardReport, pod.termination) or (live.report if live else None)
         if report is None:
             continue
         known = best.get(pod.index)

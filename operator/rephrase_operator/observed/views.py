@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -311,7 +312,7 @@ def view_prompt_map(raw: Raw, wanted: Collection[str]) -> PromptMap:
 
 
 def read_report(kind: type[Report], text: str) -> Any:
-    """A worker's termination message as a report of this kind; None when it is something else.
+    """What a worker says as a report of this kind; None when it is something else.
 
     A container can write anything there, and a worker that was killed early has written nothing. A worker can
     be newer than this operator: fields that it added are ignored, and a reason that it added is kept in the
@@ -330,6 +331,16 @@ def read_report(kind: type[Report], text: str) -> Any:
     return report if _is_credible(report.model_dump()) else None
 
 
+@lru_cache(maxsize=8192)
+def termination_report(kind: type[Report], text: str) -> Any:
+    """The same of a termination message, which each pass reads again and which does not change any more.
+
+    Without the cache, a pass over a job with many ended pods would spend most of its time on their messages.
+    They have at most 4 KiB each, so it takes tens of megabytes at most.
+    """
+    return read_report(kind, text)
+
+
 def _is_credible(value: Any) -> bool:
     """False for numbers that no worker can count. Their sum would not fit into a status."""
     if isinstance(value, dict):
@@ -340,7 +351,7 @@ def _is_credible(value: Any) -> bool:
 def read_failure(text: str) -> Failure | None:
     """The failure in a worker's termination message, whichever command it ran."""
     for kind in get_args(Report):
-        report = read_report(kind, text)
+        report = termination_report(kind, text)
         if report is not None:
             failure: Failure | None = report.failure
             return failure

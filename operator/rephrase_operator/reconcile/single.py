@@ -12,7 +12,7 @@ from typing import Any
 from rephrase_operator.api.conditions import ConditionReason, ConditionType
 from rephrase_operator.api.status import Phase
 from rephrase_operator.observed.accounting import explain
-from rephrase_operator.observed.views import JobView, PodView, Step, read_report
+from rephrase_operator.observed.views import JobView, PodView, Step, termination_report
 from rephrase_operator.reconcile import start_deadline
 from rephrase_operator.reconcile.decision import CreateJob, DeleteJob, PatchJob
 from rephrase_operator.reconcile.draft import Draft
@@ -45,7 +45,9 @@ class SingleStep:
 def run(draft: Draft, this: SingleStep) -> Any:
     """Run the step until it reports; None while there is no report."""
     child, pods = draft.seen.jobs.get(this.step), draft.seen.of(this.step, draft.job.uid)
-    done = (read_report(this.report, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded")
+    done = (
+        termination_report(this.report, pod.termination) for pod in reversed(pods) if pod.phase == "Succeeded"
+    )
     report = next((found for found in done if found is not None and this.final(found)), None)
     if report is not None:
         draft.set(nothing_runs_since=None)
