@@ -14,6 +14,10 @@ ONE = 'namespace="$namespace", job="$job"'
 """Matchers of one job's variables."""
 
 
+JOB = ("cluster", "namespace", "job")
+"""Labels that name a job. `cluster` is one that a Prometheus of several clusters has; others do without."""
+
+
 def series(metric: str, *matchers: str) -> str:
     """A selector."""
     return f"{metric}{{{', '.join(matchers)}}}"
@@ -30,7 +34,12 @@ def per_job(expression: str, *labels: str) -> str:
     While one operator takes over from another, both can have a job's series for a moment. Their maximum
     counts the job once, where a sum would count it twice.
     """
-    return f"max by ({', '.join(('namespace', 'job', *labels))}) ({expression})"
+    return f"max by ({', '.join((*JOB, *labels))}) ({expression})"
+
+
+def on_job(*labels: str) -> str:
+    """How a job's series of several labels meet its one series, of which they take these labels."""
+    return f"on ({', '.join(JOB)}) group_left ({', '.join(labels)})"
 
 
 def with_model(expression: str) -> str:
@@ -39,7 +48,7 @@ def with_model(expression: str) -> str:
     `expression` has one series for each job, or for each of its labels.
     """
     models = per_job(series("rephrase_job_info", CHOSEN, 'model=~"$model"'), "model")
-    return f"{expression} * on (namespace, job) group_left (model) {models}"
+    return f"{expression} * {on_job('model')} {models}"
 
 
 def of_fleet(metric: str, *labels: str, matchers: tuple[str, ...] = ()) -> str:
@@ -50,7 +59,8 @@ def of_fleet(metric: str, *labels: str, matchers: tuple[str, ...] = ()) -> str:
 def error_share(matchers: str) -> str:
     """Share of each job's finished samples that are errors. No series before the first sample."""
     errors = per_job(series("rephrase_job_samples_total", matchers, 'outcome="error"'))
-    total = f"sum by (namespace, job) ({per_job(series('rephrase_job_samples_total', matchers), 'outcome')})"
+    outcomes = per_job(series("rephrase_job_samples_total", matchers), "outcome")
+    total = f"sum by ({', '.join(JOB)}) ({outcomes})"
     return f"{errors} / ({total} > 0)"
 
 
@@ -68,4 +78,4 @@ def cost_per_hour(matchers: str) -> str:
     """
     gpus = per_job(rate("rephrase_job_gpu_seconds_total", matchers))
     prices = per_job(series("rephrase_job_gpu_hour_price", matchers), "currency")
-    return f"{prices} * on (namespace, job) group_left () {gpus}"
+    return f"{prices} * {on_job()} {gpus}"

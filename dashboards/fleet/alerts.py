@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.table import Panel
 
 from dashboards.fleet.jobs import JOB_LINK
-from dashboards.style import HEIGHT, ORANGE, RED, arranged, columns, listing, mapped, prop
+from dashboards.style import ORANGE, RED, arranged, columns, listing, mapped, prop
 
 TITLES = {
     "alertname": "Alert",
@@ -13,13 +13,14 @@ TITLES = {
     "job": "Job",
     "severity": "Severity",
     "alertstate": "State",
+    "cluster": "Cluster",
 }
 """Labels of an alert in the order of the columns."""
 
 ALERTS = 'ALERTS{alertname=~"Rephrase.+"}'
 
 
-def panel(width: int) -> Panel:
+def panel() -> Panel:
     """Build it."""
     severity = mapped({"critical": ("critical", RED), "warning": ("warning", ORANGE)})
     state = mapped({"firing": ("firing", RED), "pending": ("pending", ORANGE)})
@@ -30,8 +31,8 @@ def panel(width: int) -> Panel:
             "Alerts that fire, or will fire if their condition holds on. docs/runbook.md has a section for "
             "each. Empty where the chart's rules are not installed.",
             [columns(f"max by ({', '.join(TITLES)}) ({ALERTS})", "A")],
-            width=width,
-            height=HEIGHT,
+            width=24,
+            height=5,
         )
         .transformations(arranged(TITLES, hidden=("Time", "Value")))
         .override_by_name("Severity", [prop("mappings", [severity]), colored])

@@ -42,7 +42,7 @@ COLUMNS = (
     Column(
         title="Progress",
         expression=of_fleet("rephrase_job_progress_ratio"),
-        width=150,
+        width=135,
         look=(_PERCENT, prop("min", 0), prop("max", 1), _BAR, _steps(BLUE, (1, GREEN))),
     ),
     Column(
@@ -104,7 +104,7 @@ def panel() -> Panel:
         "price or no workers yet. `kubectl describe rephrasejob` says in words what a job waits for.",
         queries,
         width=24,
-        height=7,
+        height=8,
     )
     table = table.transformations(_transformations()).sort_by(
         [TableSortByFieldState().display_name("Tokens/s").desc(True)]
@@ -122,9 +122,9 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     link = {"title": "Open the job's dashboard", "url": JOB_LINK}
     texts = mapped({phase.value: (phase.value, color) for phase, color in phases.COLORS.items()})
     return {
-        "Namespace": [prop("custom.width", 100)],
-        "Job": [prop("links", [link]), prop("custom.width", 190)],
-        "Model": [prop("custom.width", 260)],
+        "Namespace": [prop("custom.width", 90)],
+        "Job": [prop("links", [link]), prop("custom.width", 180)],
+        "Model": [prop("custom.width", 285)],
         "Phase": [
             prop("mappings", [texts]),
             prop("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
@@ -138,5 +138,8 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
 def _transformations() -> list[DataTransformerConfig]:
     """From one frame for each query to one table."""
     titles = {"namespace": "Namespace", "job": "Job", "model": "Model", "phase": "Phase"}
-    titles |= {f"Value #{_ref(each)}": each.title for each in COLUMNS} | {"currency": "Currency"}
+    titles |= {f"Value #{_ref(each)}": each.title for each in COLUMNS} | {
+        "currency": "Currency",
+        "cluster": "Cluster",
+    }
     return arranged(titles, hidden=("Time", "Value #phase"), merged=True)

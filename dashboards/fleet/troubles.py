@@ -15,6 +15,7 @@ from dashboards.style import lines, query, stacked
 def panels() -> list[Panel | Table]:
     """The panels from left to right."""
     return [
+        alerts.panel(),
         stacked(
             "Failed attempts by reason",
             "Failed attempts of all jobs that exist, counted from their start. A step up is a failure that "
@@ -26,7 +27,6 @@ def panels() -> list[Panel | Table]:
                 f"sum by (reason) ({of_fleet('rephrase_job_failed_attempts_total', 'reason')})", "{{reason}}"
             ),
             unit="short",
-            width=6,
         )
         .line_interpolation(LineInterpolation.STEP_AFTER)
         .no_value("none"),
@@ -37,7 +37,6 @@ def panels() -> list[Panel | Table]:
             "volumes).",
             query(f"topk({FEW}, {of_fleet('rephrase_job_pending_workers')})", "{{namespace}}/{{job}}"),
             unit="short",
-            width=6,
         ),
         lines(
             "Share of errors, by job",
@@ -45,7 +44,5 @@ def panels() -> list[Panel | Table]:
             "failurePolicy.maxErrorRatio (5% by default) a job is suspended; open it for the codes.",
             query(f"topk({FEW}, {with_model(error_share(CHOSEN))})", "{{namespace}}/{{job}}"),
             unit="percentunit",
-            width=6,
         ),
-        alerts.panel(width=6),
     ]

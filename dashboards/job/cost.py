@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.timeseries import Panel
 
-from dashboards.queries import ONE, per_job, series
+from dashboards.queries import ONE, on_job, per_job, series
 from dashboards.style import BLUE, RED, dashed, fixed, lines, query
 
 HOURS = "/ 3600"
@@ -37,7 +37,7 @@ def panels() -> list[Panel]:
                 "spec.cost.maxCost. At the budget the operator suspends the job; raise it to go on.",
                 query(per_job(series("rephrase_job_cost", ONE), "currency"), "spent ({{currency}})", ref="A"),
                 query(
-                    f"{price} * on (namespace, job) group_left () {estimate} {HOURS}",
+                    f"{price} * {on_job()} {estimate} {HOURS}",
                     "estimate ({{currency}})",
                     ref="B",
                 ),

@@ -27,7 +27,6 @@ from rephrase_operator.api.conditions import ConditionType
 TELLING = (
     ConditionType.ACCEPTED,
     ConditionType.WORKERS_READY,
-    ConditionType.PROFILE_APPLIED,
     ConditionType.WORKERS_CURRENT,
     ConditionType.WITHIN_ERROR_BUDGET,
     ConditionType.WITHIN_BUDGET,
