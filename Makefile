@@ -23,7 +23,7 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down demo-recording images dist lock clean
+.PHONY: help setup demo-model format lint generate check-generated test docs docs-serve demo demo-up demo-down demo-recording dashboard images dist lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ demo-down: setup ## Stop what demo-up has left running, or with KUBECONFIG=... r
 
 demo-recording: demo-model ## Record make demo as docs/images/demo.svg
 	@$(RUN) -m scripts.demo.recording
+
+dashboard: demo-model ## Run jobs, ask every query of the Grafana dashboards, draw them into docs/images (minutes; needs npm and Chromium)
+	@$(RUN) -m scripts.dashboard $(if $(REDRAW),--redraw)
 
 test: lint check-generated demo-model ## Check and test everything; this is what CI runs
 	@$(RUN) -m pytest -n $(WORKERS)
