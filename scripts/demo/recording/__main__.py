@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from scripts.demo import local
 from scripts.demo.recording.capture import capture
 from scripts.demo.recording.film import Written, shots, still
 from scripts.demo.recording.svg import draw
@@ -32,6 +34,8 @@ def main() -> int:
         if parser.parse_args().again:
             run = [Written(**each) for each in json.loads(NOTES.read_text())]
         else:
+            local.processes.stop()
+            shutil.rmtree(local.HOME, ignore_errors=True)  # a run that was interrupted would go on
             run = capture(["make", "--no-print-directory", "demo"])
             NOTES.parent.mkdir(exist_ok=True)
             NOTES.write_text(json.dumps([asdict(each) for each in run]))

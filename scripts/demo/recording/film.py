@@ -6,24 +6,25 @@ all at once moves up line by line, so that it can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scripts.demo.recording.terminal import Screen, Terminal
 
 COLUMNS, ROWS = 100, 30
-SPEED = 8.0
-"""How much faster the recording is than the run, while the job runs."""
+WAITS_SECONDS = 15.0
+"""Time of all waits together; they keep their proportions, but long ones are cut first."""
 
-LONGEST_WAIT = 0.5
-LINE_SECONDS = 0.07
+LONGEST_WAIT = 4.0
+LINE_SECONDS = 0.06
 """Time of each line of a long text."""
 
 READING_SECONDS = 1.6
 """Pause below a table or a sample, before the text moves on."""
 
 END_SECONDS = 5.0
-BOTTOMS = ("╰", "export ", "kubectl", "tokens: ", "have it: ")
+BOTTOMS = ("╰", "tokens: ", "frequent opening: ")
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,16 @@ class Shot:
     seconds: float
 
 
-def shots(run: Iterable[Written], title: str) -> list[Shot]:
+def shots(run: Sequence[Written], title: str) -> list[Shot]:
     """The film of a run; `title` is the command that the user has typed."""
     terminal = Terminal(COLUMNS, ROWS)
     terminal.feed(f"\x1b[32m$\x1b[0m \x1b[1m{title}\x1b[0m\n")
     found = [Shot(terminal.screen(), 0.8)]
-    before = 0.0
-    for written in run:
-        wait = min(LONGEST_WAIT, (written.seconds - before) / SPEED)
-        before = written.seconds
-        found[-1] = Shot(found[-1].screen, found[-1].seconds + wait)
+    times = [0.0, *(written.seconds for written in run)]
+    waits = [min(LONGEST_WAIT, after - before) for before, after in pairwise(times)]
+    faster = min(1.0, WAITS_SECONDS / (sum(waits) or 1.0))
+    for written, wait in zip(run, waits, strict=True):
+        found[-1] = Shot(found[-1].screen, found[-1].seconds + wait * faster)
         for text, seconds in _pieces(written.text):
             scrolled = terminal.scrolled
             terminal.feed(text)
