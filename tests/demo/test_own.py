@@ -111,9 +111,10 @@ def test_what_may_pass_is_waited_for() -> None:
         ("a/b", {"repository": "a/b"}),
         ("host:5000/b", {"repository": "host:5000/b"}),
         ("host:5000/b:1", {"repository": "host:5000/b", "tag": "1"}),
+        ("a/b@sha256:0f", {"repository": "a/b", "digest": "sha256:0f"}),
     ],
 )
-def test_an_image_is_divided_at_its_tag(name: str, expected: dict[str, str]) -> None:
+def test_an_image_is_divided_at_its_tag_or_digest(name: str, expected: dict[str, str]) -> None:
     assert manifests.image(name) == expected
 
 

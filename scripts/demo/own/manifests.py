@@ -61,6 +61,9 @@ def values(images: Images, node_selector: Mapping[str, str]) -> Manifest:
 
 def image(name: str) -> dict[str, str]:
     """An image in the chart's form. The tag follows the last colon, unless that is a registry's port."""
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return {"repository": repository, "digest": digest}
     repository, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:
         return {"repository": name}

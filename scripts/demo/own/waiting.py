@@ -60,7 +60,7 @@ def advice(image: str, context: str) -> str:
             return f"`make images` builds it on this machine; then: {line}"
     return (
         "Push it to a registry that the cluster can pull from, and name it by OPERATOR_IMAGE=... and "
-        "WORKER_IMAGE=... (docs/install.md says how to build them)"
+        "WORKER_IMAGE=... (docs/images.md says how to build them)"
     )
 
 
