@@ -77,9 +77,12 @@ def test_the_simulated_engine_asks_for_no_gpu() -> None:
     assert container_of(engine={"backend": "simulated"})["resources"] == {}
 
 
-def test_only_workers_with_several_gpus_get_shared_memory() -> None:
-    assert "shm" not in [volume["name"] for volume in pod_of()["volumes"]]
-    assert "shm" in [volume["name"] for volume in pod_of(engine={"tensorParallelSize": 2})["volumes"]]
+def test_only_workers_that_run_vllm_get_shared_memory() -> None:
+    for engine in ({}, {"tensorParallelSize": 2}):
+        assert {"name": "shm", "emptyDir": {"medium": "Memory"}} in pod_of(engine=engine)["volumes"]
+        mounts = container_of(engine=engine)["volumeMounts"]
+        assert {"name": "shm", "mountPath": "/dev/shm"} in mounts
+    assert "shm" not in [volume["name"] for volume in pod_of(engine={"backend": "simulated"})["volumes"]]
 
 
 def test_secrets_are_named_and_never_read() -> None:

@@ -45,7 +45,7 @@ def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
 
 def scratch(pod: dict[str, Any]) -> set[str]:
     """Paths of the volumes that are gone with the pod."""
-    names = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+    names = {volume["name"] for volume in pod["volumes"] if volume.get("emptyDir") == {}}
     return {one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] in names}
 
 

@@ -76,8 +76,9 @@ def pod(
     gpus = gpus_per_worker(engine, settings) if engine else 0
     disks = storage(spec, step, cache=cache_claim(job.namespace, spec, defaults))
     volumes = [{"name": RECIPE_VOLUME, "configMap": {"name": config_name(job.name)}}, *disks.volumes]
-    if engine is not None and engine.gpus > 1:
-        # NCCL exchanges tensors between the GPUs of a pod at /dev/shm; the default 64 MiB are too few.
+    if engine is not None and engine.backend == "vllm":
+        # 64 MiB, the default, are too few. On CPUs vLLM's processes exchange their messages there, and it
+        # does not start below 160 MiB; on several GPUs NCCL exchanges tensors there. It counts as memory.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
     template: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -160,7 +161,7 @@ def _container(
     if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
     mounts = [{"name": RECIPE_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, *disks.mounts]
-    if engine is not None and engine.gpus > 1:
+    if engine is not None and engine.backend == "vllm":
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
     container: dict[str, Any] = {
         "name": CONTAINER,
