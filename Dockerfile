@@ -110,7 +110,8 @@ ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN --mount=type=bind,source=requirements,target=/requirements \
     python -m venv --without-pip /app \
     && pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
-        --extra-index-url https://download.pytorch.org/whl/cpu --requirement /requirements/torch.txt
+        --extra-index-url https://download.pytorch.org/whl/cpu --requirement /requirements/torch.txt \
+    && rm -r /app/lib/python3.*/site-packages/torch/test
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
         --requirement /requirements/worker-cpu.txt

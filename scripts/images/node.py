@@ -1,7 +1,8 @@
 """A node of the local cluster that runs pods in containers: a kubelet that starts images, not processes.
 
 It is as strict as the strictest cluster that is usual: it takes only pods with a read-only root file system
-and without capabilities, gives each container a user id that its image does not know, and hides the shells.
+and without capabilities, gives each container a user id that its image does not know, and hides the shells
+where the image's own code runs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ it and ask the server at https://kubernetes.default.svc, which the local cluster
 """
 
 SHELLS = ("/bin/sh", "/bin/bash")
+NEEDS_SHELL = "generate"
+"""The command of the one container that keeps them: on CPUs vLLM itself runs `lscpu` through a shell."""
+
 _RESTRICTED = {
     "readOnlyRootFilesystem": True,
     "allowPrivilegeEscalation": False,
@@ -58,7 +62,8 @@ class ImageContainer(PodContainer):
         self._message.touch()
         self._message.chmod(0o666)
         mounts.append(Mount(self._message, spec["terminationMessagePath"], read_only=False))
-        mounts += [Mount(Path("/dev/null"), shell, read_only=True) for shell in SHELLS]
+        hidden = () if NEEDS_SHELL in spec["command"] else SHELLS
+        mounts += [Mount(Path("/dev/null"), shell, read_only=True) for shell in hidden]
         container = Container(
             name=f"{self.pod.object['metadata']['name']}-{secrets.token_hex(3)}",
             image=spec["image"],
