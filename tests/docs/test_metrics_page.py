@@ -1,4 +1,4 @@
-"""The queries of docs/metrics.md are PromQL, and ask for metrics that exist."""
+"""The queries of docs/metrics.md are PromQL, and every metric that a page names exists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from scripts.reference import metrics
 from tests.docs.blocks import promql_problem
+from tests.docs.markdown import pages
 from tests.requirements import ROOT
 
 
@@ -37,3 +38,16 @@ def test_a_query_asks_for_what_exists(query: str) -> None:
     asked = re.findall(r"rephrase_\w+", query)
     assert asked
     assert set(asked) <= names()
+
+
+def test_every_metric_that_a_page_names_exists() -> None:
+    texts = [(page.name, code) for page in pages() for _, code in page.code]
+    texts += [(block.place, block.text) for page in pages() for block in page.blocks]
+    named = {
+        (place, name)
+        for place, text in texts
+        for name in re.findall(r"\brephrase_(?:job|worker|operator)_\w*\w", text)
+        if not name.endswith("_")  # such as `rephrase_job_...`
+    }
+    assert len(named) > 50
+    assert {(place, name) for place, name in named if name not in names()} == set()
