@@ -63,8 +63,10 @@ def serve(folder: Path, address: str) -> int:
                 time.sleep(1)
                 stage(folder)
         except KeyboardInterrupt:
+            return 0
+        finally:
             server.terminate()
-    return 0
+    return server.returncode
 
 
 def main() -> int:
