@@ -59,6 +59,8 @@ class PodDefaults(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
+    accelerator_resource: str = "nvidia.com/gpu"
+    """Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: list[PullSecret] = Field(default=[], max_length=8)
     labels: dict[LabelKey, LabelValue] = {}
@@ -121,6 +123,10 @@ class PodDefaults(BaseModel):
         if (size := len(self.model_dump_json(by_alias=True).encode())) > SIZE_LIMIT:
             raise ValueError(f"the settings take {size} bytes, and at most {SIZE_LIMIT} are possible")
         return self
+
+    def __str__(self) -> str:
+        """As JSON, without what has its default."""
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
     def to_status(self) -> Json:
         """The settings as a job's status keeps them."""

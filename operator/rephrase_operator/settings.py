@@ -68,10 +68,6 @@ class Settings(BaseSettings):
         description="Image of the pods of jobs that start from now on; a job keeps the image that it started "
         "with.",
     )
-    accelerator_resource: str = Field(
-        default="nvidia.com/gpu",
-        description="Extended resource that a worker asks for, one unit a GPU. Empty: workers run on CPUs.",
-    )
     allow_local_paths: bool = Field(
         default=False,
         description="Let sources and outputs be absolute paths: only where every pod has the same folders.",

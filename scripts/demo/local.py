@@ -144,7 +144,7 @@ def start_operator() -> int:
     kubeconfig.write_text(yaml.safe_dump(config))
     port = free_port()
     flags = [
-        "--accelerator-resource=",
+        '--pod-defaults={"acceleratorResource": ""}',
         "--allow-local-paths",
         f"--metrics-port={port}",
         "--progress-seconds=2",

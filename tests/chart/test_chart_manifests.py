@@ -188,7 +188,7 @@ def test_the_operator_understands_every_flag_and_gets_what_the_values_say() -> N
     told = settings.parse(container(values)["args"])
     assert told.namespaces == ("team-a", "team-b")
     assert told.worker_image == "r.example/w:7"
-    assert told.accelerator_resource == "amd.com/gpu"
+    assert told.pod_defaults.accelerator_resource == "amd.com/gpu"
     pods = told.pod_defaults
     assert pods.pod_security_context["fsGroup"] == 10001
     assert pods.pod_security_context["runAsNonRoot"] is True
@@ -229,7 +229,10 @@ def test_the_settings_of_job_pods_get_through_as_they_are() -> None:
 
 def test_the_operator_runs_on_cpus_when_there_is_no_accelerator() -> None:
     assert (
-        settings.parse(container({"worker": {"acceleratorResource": ""}})["args"]).accelerator_resource == ""
+        settings.parse(
+            container({"worker": {"acceleratorResource": ""}})["args"]
+        ).pod_defaults.accelerator_resource
+        == ""
     )
 
 

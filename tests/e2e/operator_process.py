@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.harness import Stage
 
 POD_DEFAULTS = {
+    "acceleratorResource": "",
     "imagePullPolicy": "IfNotPresent",
     "imagePullSecrets": [{"name": "registry"}],
     "labels": {"team": "e2e"},
@@ -25,7 +26,7 @@ POD_DEFAULTS = {
     "stepTolerations": [{"key": "batch", "value": "yes"}],
     "env": {"NO_PROXY": "127.0.0.0/8"},
 }
-"""Settings that every API server has to accept and that change nothing here."""
+"""Settings that every API server has to accept. But for the first they change nothing here."""
 
 
 @dataclass
@@ -78,7 +79,6 @@ class Operator:
     def _spawn(self) -> None:
         flags = [f"--namespace={name}" for name in self.stage.watched]
         flags += [
-            "--accelerator-resource=",
             "--allow-local-paths",
             f"--pod-defaults={json.dumps(POD_DEFAULTS)}",
         ]

@@ -22,6 +22,7 @@ from rephrase_operator.observed.views import (
     PromptMap,
     Step,
 )
+from rephrase_operator.pod_defaults import PodDefaults
 from rephrase_operator.reconcile import decision as do
 from rephrase_operator.reconcile.decision import Decision
 from rephrase_operator.reconcile.events import Event
@@ -58,6 +59,9 @@ def library_prompt(name: str, instruction: str = "Explain the text.", **facts: A
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 LIBRARY = {name: library_prompt(name) for name in ("faq", "math")}
+ON_CPUS = Settings(pod_defaults=PodDefaults(accelerator_resource=""))
+"""Settings of an installer whose cluster has no GPUs."""
+
 SPEC: dict[str, Any] = {
     "source": {"uri": "s3://bucket/in"},
     "prompts": [{"name": "faq"}, {"name": "math"}],

@@ -9,7 +9,7 @@ import pytest
 from rephrase_operator.pod_defaults import PodDefaults
 from rephrase_operator.reconcile import children
 from rephrase_operator.settings import Settings
-from tests.operator.builders import LIBRARY, World, spec_of
+from tests.operator.builders import LIBRARY, ON_CPUS, World, spec_of
 
 AMOUNTS = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}}
 
@@ -69,7 +69,7 @@ def test_steps_of_one_pod_ask_for_amounts_that_a_quota_can_count(step: str) -> N
 
 
 def test_cpu_workers_ask_for_no_gpu() -> None:
-    world = World(settings=Settings(accelerator_resource="")).planned()
+    world = World(settings=ON_CPUS).planned()
     assert world.manifests["generate"]["spec"]["template"]["spec"]["containers"][0]["resources"] == {}
 
 

@@ -17,7 +17,7 @@ from rephrase_operator.observed.views import Step
 from rephrase_operator.reconcile import engine_profile
 from rephrase_operator.settings import Settings
 from rephrase_worker.spec import EngineSettings, Recipe, Speculation
-from tests.operator.builders import World, spec_of
+from tests.operator.builders import ON_CPUS, World, spec_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMOLLM = {"name": "HuggingFaceTB/SmolLM2-1.7B-Instruct"}
@@ -222,7 +222,7 @@ def test_a_status_of_a_newer_operator_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "settings", "profile", "reason"),
     [
-        ({}, Settings(accelerator_resource=""), "none", "False/NoProfile"),
+        ({}, ON_CPUS, "none", "False/NoProfile"),
         ({"engine": {"backend": "simulated"}}, Settings(), "none", "False/NoProfile"),
         ({"engine": {"profile": "none"}}, Settings(), "none", "False/NoProfile"),
         (

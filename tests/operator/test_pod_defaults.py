@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import kubernetes_validate
 import pytest
 
 from rephrase_operator.api.conditions import ConditionType
@@ -67,6 +68,13 @@ def test_every_pod_of_a_job_gets_what_the_installer_sets_for_all() -> None:
         assert env(template)["HTTPS_PROXY"] == "http://proxy:3128"
 
 
+@pytest.mark.parametrize("version", ["1.33", "1.37"])
+def test_kubernetes_knows_every_field(version: str) -> None:
+    for template in templates(settings_of(**GPU_CLUSTER)).values():
+        pod = {"apiVersion": "v1", "kind": "Pod", **template}
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
 def test_only_pods_that_generate_are_placed_on_nodes_with_gpus() -> None:
     for step, template in templates(settings_of(**GPU_CLUSTER)).items():
         pod = template["spec"]
@@ -83,7 +91,7 @@ def test_the_simulated_engine_is_placed_like_a_step_that_needs_no_gpu() -> None:
 
 
 def test_workers_on_cpus_have_the_places_of_workers_and_no_runtime_class() -> None:
-    settings = settings_of(**GPU_CLUSTER).model_copy(update={"accelerator_resource": ""})
+    settings = settings_of(**GPU_CLUSTER | {"acceleratorResource": ""})
     pod = templates(settings)["generate"]["spec"]
     assert pod["nodeSelector"] == {"pool": "gpu"}
     assert "runtimeClassName" not in pod
@@ -162,7 +170,8 @@ def test_the_claim_is_that_of_the_namespaces_that_have_one(namespaces: list[str]
 
 
 def test_new_settings_of_the_installer_change_nothing_of_a_job_that_has_started() -> None:
-    old, new = settings_of(**GPU_CLUSTER), settings_of(runtimeClassName="other", tolerations=[BATCH_TAINT])
+    old = settings_of(**GPU_CLUSTER)
+    new = settings_of(runtimeClassName="other", tolerations=[BATCH_TAINT], acceleratorResource="amd.com/gpu")
     changed, kept_on = world_of(old).planned(shards=2), world_of(old).planned(shards=2)
     changed.settings = new
     for world in (changed, kept_on):

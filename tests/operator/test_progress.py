@@ -19,8 +19,7 @@ from rephrase_operator.api.status import (
 )
 from rephrase_operator.observed.progress import duration, percent
 from rephrase_operator.observed.views import LiveReport, Step
-from rephrase_operator.settings import Settings
-from tests.operator.builders import START, World, shard_report, spec_of
+from tests.operator.builders import ON_CPUS, START, World, shard_report, spec_of
 
 
 def progress_of(world: World) -> Progress:
@@ -97,7 +96,7 @@ def test_the_profile_says_how_long_it_takes_until_workers_have_generated_for_a_m
 
 
 def test_nothing_is_expected_of_workers_on_cpus() -> None:
-    world = World(raw=spec_of(model=SMOLLM["model"]), settings=Settings(accelerator_resource="")).planned()
+    world = World(raw=spec_of(model=SMOLLM["model"]), settings=ON_CPUS).planned()
     world.running(0, samples_text=0, output_tokens=0, engine_seconds=0.0).run()
     assert progress_of(world).eta is None
 
@@ -121,9 +120,7 @@ def test_rates_of_the_workers_add_up_and_are_divided_by_their_gpus() -> None:
 
 
 def test_on_cpus_there_is_no_rate_per_gpu() -> None:
-    world = (
-        World(settings=Settings(accelerator_resource="")).planned().running(0, tokens_per_second=5.0).run()
-    )
+    world = World(settings=ON_CPUS).planned().running(0, tokens_per_second=5.0).run()
     assert progress_of(world).tokens_per_second_per_gpu is None
 
 

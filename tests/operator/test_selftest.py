@@ -247,7 +247,13 @@ def test_its_pods_are_like_those_of_jobs_but_are_not_taken_for_them() -> None:
         assert pod["securityContext"]["fsGroup"] == 10001
         assert "runtimeClassName" not in pod
         assert pod["containers"][0]["image"] == "worker:1"
-        assert [one["name"] for one in pod["volumes"]] == ["claim-0"]
+        claims = [
+            one["persistentVolumeClaim"]["claimName"]
+            for one in pod["volumes"]
+            if "persistentVolumeClaim" in one
+        ]
+        assert claims == ["rephrase-selftest"]
+        assert "recipe" not in [one["name"] for one in pod["volumes"]], "there is none yet"
         labels = manifest["metadata"]["labels"] | template["metadata"]["labels"]
         assert not any(key.startswith("rephrase.dev/") for key in labels)
         assert labels["team"] == "data"

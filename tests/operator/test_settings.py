@@ -12,13 +12,13 @@ def test_without_flags_everything_has_its_default() -> None:
 
 
 def test_flags_and_environment_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = ["--namespace=a", "--namespace=b", "--accelerator-resource=", "--worker-image=w:1"]
+    flags = ["--namespace=a", "--namespace=b", "--worker-image=w:1"]
     flags += ["--pod-defaults", '{"podSecurityContext": {"runAsUser": 1000}}', "--allow-local-paths"]
     monkeypatch.setenv("POD_NAMESPACE", "system")
     monkeypatch.setenv("POD_NAME", "operator-0")
     settings = parse(flags)
     assert settings.namespaces == ("a", "b")
-    assert (settings.accelerator_resource, settings.worker_image) == ("", "w:1")
+    assert settings.worker_image == "w:1"
     assert settings.pod_defaults.pod_security_context == {"runAsUser": 1000}
     assert settings.pod_defaults.container_security_context["allowPrivilegeEscalation"] is False
     assert settings.allow_local_paths

@@ -15,9 +15,8 @@ from rephrase_operator.api.status import Phase
 from rephrase_operator.commands.display import screen
 from rephrase_operator.observed.views import Step
 from rephrase_operator.runtime.metrics import Metrics
-from rephrase_operator.settings import Settings
 from rephrase_worker.spec import ShardGroup, Statistics
-from tests.operator.builders import World, spec_of
+from tests.operator.builders import ON_CPUS, World, spec_of
 from tests.operator.test_metrics import series
 from tests.operator.test_validity import job_of, refusals
 
@@ -216,7 +215,7 @@ def test_a_job_that_is_done_is_not_held() -> None:
 
 
 def test_without_a_pace_the_estimate_has_tokens_only() -> None:
-    job = World(settings=Settings(accelerator_resource="")).planned(statistics=STATISTICS)
+    job = World(settings=ON_CPUS).planned(statistics=STATISTICS)
     found = job.status.estimate
     assert found is not None
     assert (found.gpu_hours, found.wall_seconds, found.cost) == (None, None, None)

@@ -128,6 +128,7 @@ capabilities:
   "scrapeAnnotations" .Values.metrics.scrapeAnnotations
 }}
 {{- $set := dict
+  "acceleratorResource" .Values.worker.acceleratorResource
   "stepResources" .Values.worker.stepResources
   "podSecurityContext" .Values.worker.securityContext.pod
   "containerSecurityContext" .Values.worker.securityContext.container

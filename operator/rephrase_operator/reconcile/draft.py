@@ -55,7 +55,7 @@ class Draft:
     @property
     def gpus(self) -> int:
         """GPUs of a worker, 0 on CPUs."""
-        return gpus_per_worker(self.engine, self.settings)
+        return gpus_per_worker(self.engine, self.pod_defaults)
 
     @property
     def pod_defaults(self) -> PodDefaults:
@@ -74,7 +74,7 @@ class Draft:
             self.spec,
             self.status,
             node_selector=node_selector(self.spec, self.pod_defaults),
-            accelerated=bool(self.settings.accelerator_resource),
+            accelerated=bool(self.pod_defaults.accelerator_resource),
         )
 
     @property

@@ -45,9 +45,9 @@ def config_name(job: str) -> str:
     return f"{job}-recipe"
 
 
-def gpus_per_worker(engine: EngineSettings, settings: Settings) -> int:
+def gpus_per_worker(engine: EngineSettings, defaults: PodDefaults) -> int:
     """GPUs that a worker asks for: none on CPUs, and none for the simulated engine."""
-    if not settings.accelerator_resource or engine.backend == "simulated":
+    if not defaults.accelerator_resource or engine.backend == "simulated":
         return 0
     return engine.gpus
 
@@ -73,7 +73,7 @@ def pod(
 ) -> dict[str, Any]:
     """The template of a step's pods. `engine` is that of a step that runs one; such a pod gets GPUs."""
     defaults = defaults_of(job, settings)
-    gpus = gpus_per_worker(engine, settings) if engine else 0
+    gpus = gpus_per_worker(engine, defaults) if engine else 0
     disks = storage(spec, step, cache=cache_claim(job.namespace, spec, defaults))
     volumes = [{"name": RECIPE_VOLUME, "configMap": {"name": config_name(job.name)}}, *disks.volumes]
     if engine is not None and engine.backend == "vllm":
@@ -156,7 +156,7 @@ def _container(
     disks: Storage,
 ) -> dict[str, Any]:
     defaults, generating = defaults_of(job, settings), step is Step.GENERATE
-    gpus = gpus_per_worker(engine, settings) if engine else 0
+    gpus = gpus_per_worker(engine, defaults) if engine else 0
     command = ["rephrase-worker", str(step), "--recipe", f"{CONFIG_FOLDER}/{RECIPE_FILE}"]
     if step in (Step.PLAN, Step.GENERATE):
         command += ["--engine", f"{CONFIG_FOLDER}/{ENGINE_FILE}"]
@@ -170,7 +170,7 @@ def _container(
         "env": _env(spec.worker, defaults, disks, gpus),
         "terminationMessagePath": TERMINATION_PATH,
         "volumeMounts": mounts,
-        "resources": _resources(spec, settings, gpus) if generating else _step_resources(spec, defaults),
+        "resources": _resources(spec, defaults, gpus) if generating else _step_resources(spec, defaults),
         "securityContext": dict(defaults.container_security_context),
     }
     if defaults.image_pull_policy:
@@ -216,10 +216,10 @@ def _for_s3_alone(variables: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _resources(spec: api.RephraseJobSpec, settings: Settings, gpus: int) -> dict[str, Any]:
+def _resources(spec: api.RephraseJobSpec, defaults: PodDefaults, gpus: int) -> dict[str, Any]:
     found = _amounts(spec.worker.resources)
     if gpus:
-        found["limits"] = found.get("limits", {}) | {settings.accelerator_resource: gpus}
+        found["limits"] = found.get("limits", {}) | {defaults.accelerator_resource: gpus}
     return found
 
 
