@@ -110,6 +110,11 @@ def test_an_alert_says_where_and_how_grave_and_its_link_leads_into_the_runbook()
             assert all(label in words for label in where), name
 
 
+def test_an_alert_about_a_job_goes_on_while_the_operator_restarts() -> None:
+    for name, rule in ALERTS.items():
+        assert ("keep_firing_for" in rule) == name.startswith("RephraseJob"), name
+
+
 def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
     sections = re.findall(r"^### (\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert sections == list(ALERTS)
