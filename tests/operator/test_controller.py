@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +25,11 @@ PLAN = "/apis/batch/v1/namespaces/default/jobs/books-plan"
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, *, house: Path | None = None, **spec: Any) -> None:
         self.kube = FakeKube()
         connection: Any = self.kube
         self.metrics = Metrics()
-        self.controller = Controller(connection, Settings(progress_seconds=0.01), self.metrics)
+        self.controller = Controller(connection, Settings(progress_seconds=0.01, prompts=house), self.metrics)
         metadata = {
             "namespace": "default",
             "name": "books",
@@ -36,7 +37,7 @@ class Bench:
             "generation": 1,
             "creationTimestamp": "2026-01-01T12:00:00Z",
         }
-        self.raw = self.kube.store(JOB, {"metadata": metadata, "spec": spec_of()})
+        self.raw = self.kube.store(JOB, {"metadata": metadata, "spec": spec_of(**spec)})
 
     @property
     def status(self) -> dict[str, Any]:
@@ -85,6 +86,17 @@ async def test_a_job_is_started_in_the_right_order() -> None:
         assert writes.index(("POST", "configmaps")) < writes.index(("POST", "jobs"))
         owner = bench.kube.objects[PLAN]["metadata"]["ownerReferences"][0]
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-1", True, True)
+
+
+async def test_jobs_can_name_the_prompts_of_a_folder_and_a_broken_one_stops_only_them(tmp_path: Path) -> None:
+    (tmp_path / "haiku.md").write_text("{{document}}\n\nSum it up in a haiku.")
+    (tmp_path / "wrong.md").write_text("---\ntitle: [\n---\nGo.")
+    async with running(Bench(house=tmp_path, prompts=[{"name": "haiku"}])) as bench:
+        await bench.until(lambda: PLAN in bench.kube.objects)
+        assert "Sum it up in a haiku." in bench.kube.objects[CONFIG]["data"]["recipe.json"]
+    async with running(Bench(house=tmp_path, prompts=[{"name": "wrong"}])) as bench:
+        await bench.until(lambda: bench.reason("Accepted") == "InvalidPrompt")
+        assert PLAN not in bench.kube.objects
 
 
 async def test_events_are_posted_after_the_status_that_they_report() -> None:

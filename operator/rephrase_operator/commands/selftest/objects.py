@@ -36,8 +36,8 @@ path.write_text("".join(json.dumps({{"text": text}}) + chr(10) for text in texts
 """
 
 _AMOUNTS = {
-    "requests": {"cpu": "100m", "memory": "512Mi"},
-    "limits": {"cpu": "2", "memory": "2Gi"},
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "2", "memory": "1Gi"},
 }
 
 
