@@ -95,10 +95,14 @@ def test_pips_settings_are_taken_over_and_the_environments_win() -> None:
 def test_a_build_is_shown_the_folders_of_this_machine_that_pip_is_told_of(tmp_path: Path) -> None:
     settings = {
         "find-links": f"{tmp_path} /does/not/exist https://wheels.example",
-        "extra-index-url": f"file://{tmp_path}",
+        "extra-index-url": f"file://{tmp_path}/simple file:///simple",
         "cert": "/etc",
     }
+    (tmp_path / "simple").mkdir()
     assert base.folders_of(settings) == [tmp_path]
+    assert base.folders_of({"index-url": f"file://{tmp_path}/simple"}) == [tmp_path], (
+        "its files lie beside it"
+    )
 
 
 def test_a_base_gets_the_certificates_and_settings_and_loses_what_nobody_needs(tmp_path: Path) -> None:

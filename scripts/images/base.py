@@ -25,7 +25,9 @@ _UNUSED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man
 
 
 def make(engine: Engine) -> str:
-    """Make the base image; its name. Raises ImagesError without debootstrap."""
+    """Make the base image unless it is there already; its name. Raises ImagesError without debootstrap."""
+    if engine.has(TAG):
+        return TAG
     if not shutil.which("debootstrap"):
         raise ImagesError(
             "debootstrap, which makes the base image, is not installed: apt install debootstrap"
@@ -34,7 +36,7 @@ def make(engine: Engine) -> str:
         root, archive = Path(folder, "root"), Path(folder, "root.tar")
         run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", str(root))
         prepare(root, pip_settings())
-        run("tar", "--create", "--file", str(archive), "--directory", str(root), ".")
+        run("tar", "--create", "--one-file-system", "--file", str(archive), "--directory", str(root), ".")
         engine.import_base(archive, TAG)
     return TAG
 
@@ -76,7 +78,14 @@ def settings_of(listed: str) -> dict[str, str]:
 
 
 def folders_of(settings: dict[str, str]) -> list[Path]:
-    """The folders of this machine that the settings name: a build has to see them too."""
-    words = [word for key, value in settings.items() if key != "cert" for word in value.split()]
-    paths = [Path(urlsplit(word).path) for word in words if word.startswith(("/", "file:"))]
-    return sorted({path for path in paths if path.is_dir()})
+    """The folders of this machine that the settings name: a build has to see them too.
+
+    The pages of an index link to files beside the index, so its parent folder counts.
+    """
+    found = set()
+    for key, value in settings.items():
+        for word in value.split() if key != "cert" else ():
+            path = Path(urlsplit(word).path)
+            if word.startswith(("/", "file:")) and path.is_dir():
+                found.add(path.parent if key.endswith("index-url") else path)
+    return sorted(found - {Path("/")})

@@ -32,6 +32,9 @@ class Engine(Protocol):
     def build(self, target: str, tag: str, arguments: Mapping[str, str], shared: Sequence[Path]) -> None:
         """Build a target of the Dockerfile. Its steps see the folders `shared` at the same paths."""
 
+    def has(self, image: str) -> bool:
+        """Whether an image is there."""
+
     def import_base(self, archive: Path, tag: str) -> None:
         """Make an image of a root file system."""
 
@@ -103,6 +106,11 @@ class Docker:
         words = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
         run("docker", "build", "--target", target, "--tag", tag, *words, ".", show=True)
 
+    def has(self, image: str) -> bool:
+        """Whether an image is there."""
+        command = ["docker", "image", "inspect", image]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
     def import_base(self, archive: Path, tag: str) -> None:
         """Make an image of a root file system."""
         run("docker", "import", str(archive), tag)
@@ -137,6 +145,11 @@ class Buildah:
         words += [word for folder in shared for word in ("--volume", f"{folder}:{folder}:ro")]
         fixed = ["--layers", "--isolation", "chroot", "--network", "host", "--pull=missing"]
         run("buildah", "build", *fixed, "--target", target, "--tag", tag, *words, ".", show=True)
+
+    def has(self, image: str) -> bool:
+        """Whether an image is there."""
+        command = ["buildah", "inspect", "--type", "image", image]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def import_base(self, archive: Path, tag: str) -> None:
         """Make an image of a root file system."""

@@ -92,10 +92,17 @@ class ImageContainer(PodContainer):
 
 
 def _give_to(group: int, folder: Path) -> None:
-    """Do what a kubelet does for fsGroup: let the group read and write all that lies on a volume."""
+    """Do what a kubelet does for fsGroup: let the group read and write all that lies on a volume.
+
+    Who is not root, and so can't give files away, lets everybody.
+    """
+    root = os.geteuid() == 0
     for path in [folder, *folder.rglob("*")]:
-        os.chown(path, -1, group)
-        path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
+        if root:
+            os.chown(path, -1, group)
+            path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
+        elif path.stat().st_uid == os.geteuid():
+            path.chmod(0o777 if path.is_dir() else 0o666)
 
 
 def _point_into_the_pod(kubeconfig: Path) -> None:
