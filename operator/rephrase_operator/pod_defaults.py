@@ -129,8 +129,16 @@ class PodDefaults(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
     def to_status(self) -> Json:
-        """The settings as a job's status keeps them."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """The settings as a job's status keeps them, without what is empty by default and unset.
+
+        Defaults that say something are written out: a later operator can have others.
+        """
+        unset = {
+            name
+            for name, field in type(self).model_fields.items()
+            if not field.default and getattr(self, name) == field.default
+        }
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=unset)
 
 
 def kept(held: Mapping[str, Any]) -> PodDefaults:

@@ -221,8 +221,15 @@ def test_the_status_shows_only_what_is_set_and_survives_the_api_server() -> None
     held = world.status.pod_defaults
     assert held is not None
     assert held["runtimeClassName"] == "nvidia"
-    assert "modelCacheClaim" not in held
+    assert not {"modelCacheClaim", "modelCacheNamespaces", "scrapeAnnotations"} & held.keys()
     assert kept(held) == world.settings.pod_defaults
+
+
+@pytest.mark.parametrize("name", ["podSecurityContext", "containerSecurityContext", "stepResources"])
+def test_an_emptied_setting_stays_empty(name: str) -> None:
+    emptied = PodDefaults.model_validate({name: {}})
+    assert kept(emptied.to_status()) == emptied
+    assert PodDefaults().to_status()[name], "a default is written out, for a later operator can have another"
 
 
 @pytest.mark.parametrize("step", [Step.PLAN, Step.GENERATE])
