@@ -115,7 +115,8 @@ def _install(parts: ExitStack, cluster: Cluster, folder: Path, release: Release,
     config["users"][0]["user"] = {"token": token}
     kubeconfig = folder / f"{release.home}.kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config))
-    flags = [f"--namespace={release.watched}", f"--accelerator-resource={release.accelerator}"]
+    pods = json.dumps({"acceleratorResource": release.accelerator})
+    flags = [f"--namespace={release.watched}", f"--pod-defaults={pods}"]
     flags += ["--allow-local-paths", f"--metrics-port={port}", "--progress-seconds=2"]
     environment = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": release.home, "POD_NAME": "operator-0"}
     _spawn(parts, folder / f"{release.home}.log", ["rephrase", "run", *flags], environment)
