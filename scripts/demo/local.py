@@ -81,7 +81,8 @@ def steps_while_it_runs(page: str, port: int) -> list[str]:
     return [
         f"live panels   {page}",
         "",
-        f"export PATH=$PWD/.cache/bin:$PATH KUBECONFIG=$PWD/{kubeconfig}",
+        "export PATH=$PWD/.cache/bin:$PATH",
+        f"export KUBECONFIG=$PWD/{kubeconfig}",
         "kubectl get rephrasejobs -o wide",
         f"kubectl describe rephrasejob {NAME}",
         "kubectl get jobs,pods",

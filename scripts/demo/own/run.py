@@ -57,7 +57,7 @@ def run(kubeconfig: Path, environment: Mapping[str, str]) -> None:
         seed(cluster, ground, images, folder)
         cluster.show_apply(manifest, HOME)
     if not cluster.follow():
-        raise DemoError(f"the job did not succeed; {CLEAN.format(kubeconfig=kubeconfig)}")
+        raise DemoError(f"the job did not succeed; to remove it: {CLEAN.format(kubeconfig=kubeconfig)}")
     copy_claim(cluster, ground, images)
     os.environ[CLAIMS_VARIABLE] = claims_value({manifests.CLAIM: str(HOME / "claim")})
     output.show(HOME / "claim" / "output")
@@ -65,7 +65,8 @@ def run(kubeconfig: Path, environment: Mapping[str, str]) -> None:
     output.show_next_steps(HOME / "claim" / "output", next_steps(kubeconfig))
 
 
-CLEAN = "make demo-down KUBECONFIG={kubeconfig} removes the demo from the cluster"
+CLEAN = "make demo-down KUBECONFIG={kubeconfig}"
+"""How the demo is removed from the cluster."""
 
 
 def next_steps(kubeconfig: Path) -> list[str]:
@@ -75,6 +76,7 @@ def next_steps(kubeconfig: Path) -> list[str]:
         f"kubectl -n {NAMESPACE} describe rephrasejob {NAME}",
         f"kubectl -n {NAMESPACE} get jobs,pods",
         "",
+        "remove the demo from the cluster:",
         CLEAN.format(kubeconfig=kubeconfig),
     ]
 
