@@ -64,7 +64,7 @@ def panels() -> list[Panel]:
         number(
             "Firing alerts",
             "Alerts of these jobs and of the operator that fire now. Every alert links to its section of the "
-            "runbook. Always 0 where the chart's rules are not installed (metrics.rules.enabled).",
+            "runbook. Always 0 where the chart's rules are not installed (metrics.prometheusRule.enabled).",
             query('count(ALERTS{alertname=~"Rephrase.+", alertstate="firing"})'),
             unit="short",
             width=4,

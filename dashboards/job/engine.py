@@ -85,7 +85,7 @@ def _speculation() -> Panel:
         lines(
             "Accepted speculation",
             "Share of the drafted tokens that the model accepts. Under about 20% the drafts cost more than "
-            "they save on a busy GPU: switch engine.speculative off. Empty where it is off.",
+            "they save on a busy GPU: switch engine.speculation off. Empty where it is off.",
             query(f"{accepted} / ({drafted} > 0)", "accepted"),
             unit="percentunit",
         )

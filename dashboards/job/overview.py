@@ -56,7 +56,7 @@ def panels() -> list[Panel]:
         number(
             "Errors",
             "Share of the samples that are errors. Above failurePolicy.maxErrorRatio (5% by default) the "
-            "operator suspends the job. `rephrase retry --errors` makes these samples again.",
+            "operator suspends the job. The panel of errors by code says why.",
             query(error_share(ONE)),
             unit="percentunit",
             width=3,

@@ -61,7 +61,8 @@ def panels() -> list[Panel | Table]:
         stacked(
             "Shards by state",
             "Shards that are pending, running, succeeded or failed. Failed ones used up their attempts "
-            "(failurePolicy): mend the cause and run `rephrase retry`.",
+            "(failurePolicy.maxAttemptsPerShard): mend the cause, delete the job and apply it again; only "
+            "what is missing is made.",
             query(f"max by (state) ({shards})", "{{state}}"),
             unit="short",
             width=6,

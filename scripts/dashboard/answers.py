@@ -63,10 +63,10 @@ def answers(
 
 def table(found: Iterable[Answer]) -> str:
     """The answers for people: one line for each query."""
-    lines = [f"{'dashboard':<15} {'panel':<42} {'query':<6} {'series':>6}"]
+    lines = [f"{'dashboard':<15} {'panel':<46} {'query':<11} {'series':>6}"]
     for answer in found:
         name, ref = answer.query.panel, answer.query.ref
-        lines.append(f"{answer.dashboard:<15} {name:<42} {ref:<6.6} {answer.series or 'NONE':>6}")
+        lines.append(f"{answer.dashboard:<15} {name:<46} {ref:<11} {answer.series or 'NONE':>6}")
     return "\n".join(lines)
 
 
