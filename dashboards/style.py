@@ -74,6 +74,11 @@ def fixed(color: str) -> DynamicConfigValue:
     return prop("color", {"mode": "fixed", "fixedColor": color})
 
 
+def shades(color: str) -> FieldColor:
+    """Shades of one colour, for parts that mean the same."""
+    return FieldColor().mode(FieldColorModeId.SHADES).fixed_color(color)
+
+
 def dashed(color: str = GREY) -> list[DynamicConfigValue]:
     """The look of what is promised, estimated or allowed, beside what is measured."""
     return [

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.common import LineInterpolation
 from dashboards.fleet import alerts
 from dashboards.fleet.trends import FEW
 from dashboards.queries import CHOSEN, error_share, of_fleet, with_model
-from dashboards.style import lines, query, stacked
+from dashboards.style import ORANGE, lines, query, shades, stacked
 
 
 def panels() -> list[Panel | Table]:
@@ -29,6 +29,7 @@ def panels() -> list[Panel | Table]:
             unit="short",
         )
         .line_interpolation(LineInterpolation.STEP_AFTER)
+        .color_scheme(shades(ORANGE))
         .no_value("none"),
         lines(
             "Workers that wait, by job",

@@ -51,13 +51,17 @@ def _requests() -> Panel:
 
 
 def _preemptions() -> Panel:
-    return lines(
-        "Preemptions",
-        "Requests in a second that vLLM puts back because the KV cache is full; their prompts are computed "
-        "again. Steadily above zero costs speed: lower engine.maxNumSeqs.",
-        query(f"sum({rate('vllm:num_preemptions_total', ONE)})", "preemptions"),
-        unit="reqps",
-    ).override_by_name("preemptions", [fixed(RED)])
+    return (
+        lines(
+            "Preemptions",
+            "Requests in a second that vLLM puts back because the KV cache is full; their prompts are "
+            "computed again. Steadily above zero costs speed: lower engine.maxNumSeqs.",
+            query(f"sum({rate('vllm:num_preemptions_total', ONE)})", "preemptions"),
+            unit="reqps",
+        )
+        .axis_soft_max(1)
+        .override_by_name("preemptions", [fixed(RED)])
+    )
 
 
 def _prefix_cache() -> Panel:

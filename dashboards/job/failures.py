@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models.common import LineInterpolation
 
 from dashboards.queries import ONE, per_job, series
-from dashboards.style import BLUE, ORANGE, fixed, query, ranking, stacked
+from dashboards.style import BLUE, ORANGE, fixed, query, ranking, shades, stacked
 
 WORST = 10
 
@@ -43,6 +43,7 @@ def panels() -> list[Panel | Table]:
             width=6,
         )
         .line_interpolation(LineInterpolation.STEP_AFTER)
+        .color_scheme(shades(ORANGE))
         .no_value("none"),
         ranking(
             "Failed attempts by node",
@@ -63,5 +64,6 @@ def panels() -> list[Panel | Table]:
             width=6,
         )
         .line_interpolation(LineInterpolation.STEP_AFTER)
+        .color_scheme(shades(ORANGE))
         .no_value("none"),
     ]

@@ -35,7 +35,7 @@ export async function ask(target: Target, request: Request, points: number): Pro
 
 function frame(series: Series, target: Target, request: Request, step: number): DataFrame {
   const { __name__: _, ...labels } = series.metric;
-  const found = new Map((series.values ?? [series.value!]).map(([time, value]) => [Math.round(time), Number(value)]));
+  const found = new Map((series.values ?? [series.value!]).map(([time, value]) => [Math.round(time), number(value)]));
   // A moment without a value is a gap in the line.
   const times: number[] = [];
   if (target.instant) {
@@ -63,6 +63,12 @@ function frame(series: Series, target: Target, request: Request, step: number): 
   };
 }
 
+/** NaN is no value, as in Grafana: one of them would keep the whole panel from being drawn. */
+function number(text: string): number | null {
+  const value = Number(text);
+  return Number.isFinite(value) ? value : null;
+}
+
 function table(series: Series[], target: Target): DataFrame {
   const names = [...new Set(series.flatMap((each) => Object.keys(each.metric)))].filter((name) => name !== '__name__');
   const labels = names.map((name) => ({
@@ -81,7 +87,7 @@ function table(series: Series[], target: Target): DataFrame {
         name: 'Value',
         type: FieldType.number,
         config: {},
-        values: series.map((each) => Number(each.value![1])),
+        values: series.map((each) => number(each.value![1])),
       },
     ],
   };

@@ -53,10 +53,14 @@ export function Visualization(props: Props): ReactNode {
   if (!Drawn) {
     throw new Error(`${props.panel.title}: there is no drawing for panels of type ${props.panel.type}`);
   }
-  if (props.frames.every((frame) => frame.length === 0)) {
+  if (!props.frames.some(hasNumber)) {
     throw new Error(`${props.panel.title}: there is no data`);
   }
   return <Drawn {...props} />;
+}
+
+function hasNumber(frame: DataFrame): boolean {
+  return frame.fields.some((field) => field.type !== FieldType.time && field.values.some((value) => value !== null));
 }
 
 function Lines({ panel, frames, range, width, height }: Props): ReactNode {
