@@ -91,8 +91,8 @@ images: demo-model ## Build the images for CPUs, start them, print their sizes (
 dist: setup ## Build the wheel, the source archive and the chart (REGISTRY=ghcr.io/OWNER makes a release's images its defaults)
 	@rm -rf dist
 	@.venv/bin/uv build --quiet --no-build-isolation --python .venv/bin/python --out-dir dist
-	@helm lint --quiet --strict charts/rephrase-operator
 	@$(RUN) scripts/release.py chart --registry "$(REGISTRY)" --out dist
+	@helm lint --quiet --strict dist/*.tgz
 
 lock: setup ## Write requirements/*.txt from pyproject.toml (UPGRADE="numpy pyarrow" for newer versions of these)
 	@$(COMPILE) pyproject.toml --extra dev $(addprefix --upgrade-package ,$(UPGRADE)) --output-file requirements/lock.txt

@@ -70,7 +70,7 @@ def build(engine: Engine, wanted_base: str, say: Callable[[str], None]) -> dict[
     arguments = {"VERSION": version, "REVISION": revision.stdout.strip()}
     shared: list[Path] = []
     if wanted_base == "local":
-        say("making a base image with debootstrap")
+        say("making a base image with debootstrap, unless there is one")
         arguments["PYTHON_IMAGE"] = base.make(engine)
         shared = base.folders_of(base.pip_settings())
     elif wanted_base:
