@@ -112,7 +112,7 @@ def _point_into_the_pod(kubeconfig: Path) -> None:
     """
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
-    cluster.pop("certificate-authority-data")
+    cluster.pop("certificate-authority-data", None)
     cluster["certificate-authority"] = f"{ACCESS}/ca.crt"
     config["users"][0]["user"] = {"token": kubeconfig.with_name("token").read_text()}
     kubeconfig.write_text(json.dumps(config))
