@@ -38,7 +38,7 @@ def panels() -> list[Panel | Table]:
             "volumes).",
             query(f"topk({FEW}, {of_fleet('rephrase_job_pending_workers')})", "{{namespace}}/{{job}}"),
             unit="short",
-        ),
+        ).axis_soft_max(1),
         lines(
             "Share of errors, by job",
             f"Samples that are errors, of the {FEW} jobs with the largest share. Above "

@@ -21,7 +21,7 @@ from scripts.demo import model
 
 SECONDS = 1500
 """Longest wait for what a job does: the machine may be busy."""
-MOMENT = 0.6
+MOMENT = 0.7
 """Share of the real job that is finished at the moment of the pictures."""
 
 
@@ -54,12 +54,12 @@ def play(stage: Stage) -> Record:
     _kill_worker(stage, jobs.FAST)
     _wait(stage, jobs.REAL, f"{MOMENT:.0%}", lambda status: _progress(status, "ratio") >= MOMENT)
     time.sleep(3 * SCRAPE_SECONDS)  # for scrapes of this state, and a rate over them
-    return Record(began, _half_past(time.time()))
+    return Record(began, _between_ticks(time.time()))
 
 
-def _half_past(now: float) -> float:
-    """The last half minute. The axes of pictures name full minutes, and cut off one at their edge."""
-    return now - (now - 30) % 60
+def _between_ticks(now: float) -> float:
+    """The last quarter past or to a minute. Axes name half minutes; one at a picture's edge is cut off."""
+    return now - (now - 15) % 30
 
 
 def say(text: str) -> None:

@@ -19,7 +19,7 @@ const STANDARD = [
 ]; // prettier-ignore
 const CUSTOM = [
   'drawStyle', 'lineWidth', 'lineInterpolation', 'lineStyle', 'fillOpacity', 'gradientMode', 'showPoints',
-  'pointSize', 'stacking', 'spanNulls', 'axisPlacement', 'axisLabel', 'thresholdsStyle', 'hideFrom',
+  'pointSize', 'stacking', 'spanNulls', 'axisPlacement', 'axisLabel', 'axisSoftMax', 'thresholdsStyle', 'hideFrom',
   'scaleDistribution', 'cellOptions', 'width', 'align', 'inspect', 'filterable',
 ]; // prettier-ignore
 
