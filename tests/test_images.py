@@ -173,6 +173,7 @@ SBOM = "RUN |1 A=1 /bin/sh -c mkdir -p /usr/share/rephrase && /app/bin/python /i
         ("/bin/sh -c #(nop) COPY dir:1 in /app", "this project"),
         (SBOM, "bill of materials"),
         ("", "base image"),
+        ("/bin/sh", "base image"),
     ],
 )
 def test_a_layer_is_named_by_what_it_brings(made_by: str, shown: str) -> None:

@@ -82,7 +82,7 @@ def shortened(made_by: str) -> str:
         return "bill of materials"
     if text.startswith("COPY") and "/app" in text:
         return "this project"
-    return text[:60] or "base image"
+    return "base image" if text in ("", "/bin/sh") else text[:60]
 
 
 def table(sizes: dict[str, list[Layer]]) -> Table:
