@@ -79,7 +79,13 @@ def build(engine: Engine, wanted_base: str, say: Callable[[str], None]) -> dict[
     for target, name in TARGETS.items():
         images[target] = f"localhost/{name}:{version}"
         say(f"building {images[target]} with {engine.name}")
-        engine.build(target, images[target], arguments, shared)
+        try:
+            engine.build(target, images[target], arguments, shared)
+        except ImagesError as error:
+            if wanted_base or "registry" not in str(error):
+                raise
+            hint = "Where no registry can be reached, `make images BASE=local` makes the base image here."
+            raise ImagesError(f"{error}\n{hint}") from error
     return images
 
 
