@@ -49,8 +49,8 @@ class Client:
         await config.load_kube_config(str(path), client_configuration=settings)
         return cls(settings)
 
-    def kubeconfig(self, token: Path) -> Object:
-        """A kubeconfig for the same server, with the token in a file."""
+    def kubeconfig(self, token: str) -> Object:
+        """A kubeconfig for the same server. The token stands in it, because kopf does not read `tokenFile`."""
         known = self._client.configuration
         cluster = {"server": known.host, "insecure-skip-tls-verify": not known.verify_ssl}
         if known.ca_cert_data:
@@ -62,7 +62,7 @@ class Client:
             "kind": "Config",
             "current-context": "pod",
             "clusters": [{"name": "pod", "cluster": cluster}],
-            "users": [{"name": "pod", "user": {"tokenFile": str(token)}}],
+            "users": [{"name": "pod", "user": {"token": token}}],
             "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod"}}],
         }
 

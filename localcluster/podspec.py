@@ -130,10 +130,10 @@ class Sources:
             if kind in volume:
                 files = await self._files(plural, volume[kind])
         for source in (volume.get("projected") or {}).get("sources") or ():
-            files |= await self._projected(source, root)
+            files |= await self._projected(source)
         _write(root, files)
 
-    async def _projected(self, source: Object, root: Path) -> dict[str, bytes]:
+    async def _projected(self, source: Object) -> dict[str, bytes]:
         if "configMap" in source:
             return await self._files("configmaps", source["configMap"])
         if "downwardAPI" in source:
@@ -141,7 +141,7 @@ class Sources:
             return {item["path"]: field(self._pod, item["fieldRef"]["fieldPath"]).encode() for item in items}
         path = source["serviceAccountToken"]["path"]
         token = await self._token(source["serviceAccountToken"])
-        return {path: token.encode(), KUBECONFIG: json.dumps(self._client.kubeconfig(root / path)).encode()}
+        return {path: token.encode(), KUBECONFIG: json.dumps(self._client.kubeconfig(token)).encode()}
 
     async def _token(self, wanted: Object) -> str:
         """A token of the pod's service account, which ends with the pod."""

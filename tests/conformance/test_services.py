@@ -25,7 +25,7 @@ http.server.HTTPServer((os.environ["POD_IP"], 8099), Answer).serve_forever()
 ASK_WHO_I_AM = """
 import json, os, pathlib, ssl, sys, urllib.error, urllib.request
 config = json.loads(pathlib.Path(os.environ["KUBECONFIG"]).read_text())
-token = pathlib.Path(config["users"][0]["user"]["tokenFile"]).read_text()
+token = config["users"][0]["user"]["token"]
 url = config["clusters"][0]["cluster"]["server"] + sys.argv[1]
 asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
 try:
