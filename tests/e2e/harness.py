@@ -79,7 +79,8 @@ class Stage:
             try:
                 self.kubectl("wait", what, f"--for={condition}", f"--timeout={SECONDS}s")
             except subprocess.CalledProcessError as error:
-                log = (self.directory / "operator.log").read_text().splitlines()[-15:]
+                file = self.directory / "operator.log"
+                log = file.read_text().splitlines()[-15:] if file.exists() else []
                 shown = self.kubectl("describe", "rj,jobs,pods", check=False).stdout[-6000:]
                 error.add_note("\n".join([shown, "operator.log:", *log]))
                 raise
@@ -347,24 +348,31 @@ def make_stage(directory: Path, worker: str) -> Iterator[Stage]:
         return
     cluster = Cluster.of(Path(os.environ["KUBECONFIG"]))
     namespace += f"-{os.getpid()}"
-    node = namespace
-    command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(cluster.kubeconfig)]
-    command += ["--dir", str(directory / "kubelet"), "--node", node]
-    with (directory / "kubelet.log").open("wb") as log:
-        kubelet = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        with prepared(Stage(cluster, directory, namespace, True, free_port())) as stage:
-            yield stage
-    finally:
+    with node_of(cluster, directory / "kubelet", namespace):
         try:
+            with prepared(Stage(cluster, directory, namespace, True, free_port())) as stage:
+                yield stage
+        finally:
             # The operator has stopped, and a Job that wants a replacement for a pod would hold its namespace.
             cluster.kubectl("delete", "rephrasejobs,jobs", "--all", "-n", namespace, timeout=150)
             cluster.kubectl("delete", "namespace", namespace, "--timeout=120s", timeout=150)
-        finally:
-            kubelet.terminate()
-            kubelet.wait(30)
-            cluster.kubectl("delete", f"node/{node}", "--ignore-not-found")
-            cluster.kubectl("delete", f"lease/{node}", "-n", "kube-node-lease", "--ignore-not-found")
+
+
+@contextmanager
+def node_of(cluster: Cluster, directory: Path, name: str) -> Iterator[None]:
+    """A node of a real cluster, whose pods are processes."""
+    command = [sys.executable, "-m", "localcluster", "kubelet", "--kubeconfig", str(cluster.kubeconfig)]
+    command += ["--dir", str(directory), "--node", name]
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "kubelet.log").open("wb") as log:
+        kubelet = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        kubelet.terminate()
+        kubelet.wait(30)
+        cluster.kubectl("delete", f"node/{name}", "--ignore-not-found")
+        cluster.kubectl("delete", f"lease/{name}", "-n", "kube-node-lease", "--ignore-not-found")
 
 
 @contextmanager
