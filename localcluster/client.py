@@ -50,7 +50,7 @@ class Client:
         return cls(settings)
 
     def kubeconfig(self, token: str) -> Object:
-        """A kubeconfig for the same server. The token stands in it, because kopf does not read `tokenFile`."""
+        """A kubeconfig for the same server. The token stands in it: kopf does not read `tokenFile`."""
         known = self._client.configuration
         cluster = {"server": known.host, "insecure-skip-tls-verify": not known.verify_ssl}
         if known.ca_cert_data:
