@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from localcluster import Cluster
 from tests.e2e.harness import CHART, Job, Stage, free_port, node_of, simulated_spec, write_source
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 RELEASE = "rephrase-operator"
+APP_VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 
 
 class Release:
@@ -86,6 +88,8 @@ def test_a_release_is_upgraded_rolled_back_and_removed_without_a_restart_in_its_
 ) -> None:
     stage = release.stage
     release.install()
+    said = release.helm("test", RELEASE, "--logs", "--timeout=300s")
+    assert "SUCCEEDED: 10 documents" in said
     job = long_job(stage, tmp_path, "books")
     workers = identities(job.wait_workers(2))
     first = release.operator_pods()
@@ -95,6 +99,11 @@ def test_a_release_is_upgraded_rolled_back_and_removed_without_a_restart_in_its_
     upgrade = ("upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--wait", "--timeout=120s")
     release.helm(*upgrade, *changed)
     second = release.operator_pods()
+    # The hook that upgrades the CRD has run, and nothing of it is left.
+    crd = stage.get("crd/rephrasejobs.rephrase.dev")
+    assert crd["metadata"]["annotations"]["rephrase.dev/version"] == APP_VERSION
+    accounts = {found["metadata"]["name"] for found in stage.get("serviceaccounts")["items"]}
+    assert accounts == {"default", RELEASE}
     assert not first & second
     assert identities(job.workers()) == workers
 
