@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +161,7 @@ def test_documents_go_onto_the_claim_and_come_back_with_the_output(tmp_path: Pat
     read = [sys.executable, in_pod.__file__, "read", str(claim)]
     log = subprocess.run(read, capture_output=True, check=True).stdout
     assert max(map(len, log.splitlines())) <= in_pod.LINE
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(log))) as tar:
-        tar.extractall(tmp_path / "back", filter="data")
+    run.unpack(log, tmp_path / "back")
     back, seeded = tmp_path / "back" / "input" / "b.jsonl", claim / "input" / "b.jsonl"
     assert back.read_bytes() == (documents / "b.jsonl").read_bytes()
     assert back.stat().st_mtime_ns == seeded.stat().st_mtime_ns, "a plan would call the copy changed"

@@ -179,8 +179,15 @@ def copy_claim(cluster: Cluster, ground: Ground, images: Images) -> None:
     log = run_task(cluster, ground, images, "read")
     target = HOME / "claim"
     shutil.rmtree(target, ignore_errors=True)
+    unpack(log, target)
+
+
+def unpack(log: str | bytes, target: Path) -> None:
+    """Unpack what the reader's pod has written to its log."""
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(log))) as tar:
-        tar.extractall(target, filter="data")
+        # Python 3.11 knows the argument `filter` of extractall from 3.11.4 on only, and Debian 12 has 3.11.2.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(target)
 
 
 def run_task(cluster: Cluster, ground: Ground, images: Images, name: str) -> str:
