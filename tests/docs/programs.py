@@ -229,6 +229,9 @@ def _docker(words: list[str], files: Files) -> str:
 def _python(words: list[str], files: Files) -> str:
     if words[:2] == ["-m", "localcluster"]:
         return _parsed(localcluster_cli.parser(), words[2:])
+    if words[0] == "-m" and words[1].startswith("bench."):
+        benchmark = ROOT / (words[1].replace(".", "/") + ".py")
+        return "" if benchmark.exists() else f"there is no benchmark {words[1]}"
     if words[:2] != ["-m", "pytest"]:
         return f"no checker knows `python {' '.join(words[:2])}`"
     paths = [word.partition("::")[0] for word in words if word.startswith("tests/")]

@@ -73,6 +73,7 @@ MISTAKES = {
     "make target": ("sh", "make demos", "no target demos"),
     "make variable": ("sh", "make lock UPGRADES=x", "does not look at UPGRADES"),
     "docker target": ("sh", "docker build --target workers -t x .", "invalid choice"),
+    "benchmark": ("sh", "python -m bench.nothing", "there is no benchmark"),
     "pytest path": ("sh", ".venv/bin/python -m pytest tests/nothing", "no such tests"),
     "unknown program": ("sh", "A=1 frobnicate --x", "no checker knows"),
     "behind a pipe": ("sh", "kubectl get pods | frobnicate", "no checker knows"),
