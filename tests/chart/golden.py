@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import hashlib
 import sys
@@ -14,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from tests.chart.helm import CHART, ROOT, Manifest, helm, load
+from scripts import generated
+from tests.chart.helm import CHART, Manifest, helm, load
 
 HERE = Path(__file__).parent
 SETS = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
@@ -54,22 +54,6 @@ def shortened(node: Any) -> Any:
     return node
 
 
-def main() -> None:
-    """Entry point; fails when `--check` finds a difference."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chart.golden", description="Golden manifests.")
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true", help="render them")
-    action.add_argument("--check", action="store_true", help="fail when one is out of date")
-    texts = {golden(name): text(name) for name in SETS}
-    if parser.parse_args().write:
-        for path, rendered_text in texts.items():
-            path.write_text(rendered_text)
-        return
-    stale = [path for path, new in texts.items() if not path.exists() or path.read_text() != new]
-    if stale:
-        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
-        sys.exit(f"The chart does not render {names}: run `make generate` and look at the difference.")
-
-
 if __name__ == "__main__":
-    main()
+    texts = {golden(name): text(name) for name in SETS}
+    sys.exit(generated.main("tests.chart.golden", "Render the golden manifests.", texts))
