@@ -27,8 +27,8 @@ CONTAINER = Container(
 
 
 def test_a_runtime_is_told_to_allow_nothing_and_to_keep_the_root_read_only() -> None:
-    config = runtime_config(CONTAINER, Path("/root/of/image"), ["PATH=/app/bin", "HOME=/tmp"])
-    assert config["root"] == {"path": "/root/of/image", "readonly": True}
+    config = runtime_config(CONTAINER, Path("/image"), ["PATH=/app/bin", "HOME=/tmp"])
+    assert config["root"] == {"path": "/image", "readonly": True}
     process = config["process"]
     assert "capabilities" not in process
     assert process["noNewPrivileges"] is True
@@ -79,14 +79,14 @@ def test_the_operators_pod_is_that_of_the_chart_with_its_token() -> None:
 
 def test_pips_settings_are_taken_over_and_the_environments_win() -> None:
     listed = (
-        ":env:.find-links='/opt/wheels'\n"
+        ":env:.find-links='/wheels'\n"
         "global.cert='/etc/ssl/certs/ca-certificates.crt'\n"
         "global.extra-index-url='https://user@index.example/simple file:///srv/simple'\n"
         "global.find-links='/elsewhere'\n"
         "global.timeout='60'\n"
     )
     assert base.settings_of(listed) == {
-        "find-links": "/opt/wheels",
+        "find-links": "/wheels",
         "cert": "/etc/ssl/certs/ca-certificates.crt",
         "extra-index-url": "https://user@index.example/simple file:///srv/simple",
     }
@@ -114,8 +114,8 @@ def test_a_base_gets_the_certificates_and_settings_and_loses_what_nobody_needs(t
         "etc/ssl/certs",
     ):
         (tmp_path / name).mkdir(parents=True)
-    base.prepare(tmp_path, {"find-links": "/opt/wheels"})
-    assert (tmp_path / "etc/pip.conf").read_text() == "[global]\nfind-links = /opt/wheels\n\n"
+    base.prepare(tmp_path, {"find-links": "/wheels"})
+    assert (tmp_path / "etc/pip.conf").read_text() == "[global]\nfind-links = /wheels\n\n"
     assert (tmp_path / "usr/local/bin/python").is_symlink()
     assert not (tmp_path / "usr/share/doc").exists()
 
